@@ -1,0 +1,143 @@
+import type { Reach } from '../config/document.ts';
+import type { StatementClass } from './classes.ts';
+
+/**
+ * What a text says, before names are resolved: the result of the parser worker, cacheable by exact text.
+ * Byte positions are UTF-8 offsets into the analysed text.
+ */
+export interface RawRelation {
+  /** As written; null: to be found by the search path. */
+  readonly schema: string | null;
+  readonly name: string;
+  /** Select, Insert, Update, Delete, Merge, Truncate, Lock, Ddl, Maintenance, Sequence, TempTable…: what is done to it. */
+  readonly verb: StatementClass;
+  /** The statement creates it: need not exist. */
+  readonly creates: boolean;
+  /** For Insert, Update, Delete, Merge, Truncate. */
+  readonly reach: RawReach | null;
+}
+
+export interface RawReach {
+  /** Reach without knowledge of keys: never Keyed. */
+  readonly floor: Exclude<Reach, 'Keyed'>;
+  /** Columns that a top-level conjunct equates with constants or parameters; Keyed if they cover a unique key. */
+  readonly equated: readonly string[];
+  /** INSERT of VALUES: Keyed as such. */
+  readonly values: boolean;
+}
+
+export interface RawFunction {
+  readonly schema: string | null;
+  readonly name: string;
+  /** Number of arguments as written; -1: not known (VARIADIC, `*`). */
+  readonly args: number;
+  /** First constant text arguments where the name is one that sets or reads something (set_config, current_setting, nextval, …). */
+  readonly literals: readonly (string | null)[];
+  /** Written with OPERATOR(): a user operator. */
+  readonly operator: boolean;
+}
+
+export type SettingChange =
+  /** `value` null: not a plain literal (cannot be judged or foreseen). DEFAULT is kind Reset. */
+  | {
+      readonly kind: 'Set';
+      readonly name: string;
+      readonly value: string | null;
+      readonly list: readonly string[] | null;
+      readonly local: boolean;
+    }
+  | { readonly kind: 'Reset'; readonly name: string }
+  | { readonly kind: 'ResetAll' }
+  | { readonly kind: 'Show'; readonly name: string };
+
+export type TransactionOp =
+  | 'Begin'
+  | 'Commit'
+  | 'Rollback'
+  | 'Savepoint'
+  | 'Release'
+  | 'RollbackTo'
+  | 'PrepareTransaction'
+  | 'CommitPrepared'
+  | 'RollbackPrepared';
+
+/** What a statement does to the session's names and transaction: input of the trackers. */
+export type SessionEffect =
+  | { readonly kind: 'Prepare'; readonly name: string; readonly inner: RawStatement }
+  | { readonly kind: 'Execute'; readonly name: string }
+  | { readonly kind: 'Deallocate'; readonly name: string | null }
+  | { readonly kind: 'Declare'; readonly name: string; readonly hold: boolean; readonly inner: RawStatement }
+  | { readonly kind: 'Fetch'; readonly name: string }
+  | { readonly kind: 'CloseCursor'; readonly name: string | null }
+  | { readonly kind: 'Discard'; readonly what: 'All' | 'Plans' | 'Sequences' | 'Temp' }
+  | { readonly kind: 'Transaction'; readonly op: TransactionOp };
+
+export interface RawStatement {
+  /** Start and length of the statement's text. */
+  readonly offset: number;
+  readonly length: number;
+  /** The class shown first to people (Select, Update, Ddl…). */
+  readonly primary: StatementClass;
+  /** Every class that is not carried by a relation or function: Transaction, Session, Explain, Cursor, Prepare, CopyTo, Do, … */
+  readonly classes: readonly StatementClass[];
+  readonly relations: readonly RawRelation[];
+  readonly functions: readonly RawFunction[];
+  /** Types named with a schema or not built in: their input functions run. */
+  readonly types: readonly { readonly schema: string | null; readonly name: string }[];
+  readonly settings: readonly SettingChange[];
+  readonly effects: readonly SessionEffect[];
+  /** May change search_path, role or another tracked setting in a way that only the server knows. */
+  readonly asks: boolean;
+  /** Nothing that the statement itself does can write (for readOnly by facts). */
+  readonly readOnly: boolean;
+  /** A result set of unbounded size may come back. */
+  readonly returnsRows: boolean;
+  /** Lowest server major that reads this text as the grammar here does. */
+  readonly minMajor: number;
+  /** Each thing that was not understood, in words; not empty means class Unknown is in `classes`. */
+  readonly unknown: readonly string[];
+}
+
+export type Analysis =
+  | { readonly kind: 'Statements'; readonly statements: readonly RawStatement[] }
+  /** PostgreSQL's own words; position in code points from 1, 0: none. */
+  | { readonly kind: 'SyntaxError'; readonly message: string; readonly position: number }
+  | { readonly kind: 'NotUnderstood'; readonly reason: string; readonly hint: string };
+
+/** A relation after resolution against the catalogue. */
+export interface RelationUse {
+  readonly schema: string;
+  readonly name: string;
+  readonly kind:
+    | 'table'
+    | 'view'
+    | 'matview'
+    | 'sequence'
+    | 'foreign'
+    | 'partitioned'
+    | 'index'
+    | 'composite'
+    | 'toast'
+    | 'new';
+  readonly verb: StatementClass;
+  readonly reach: Reach | null;
+}
+
+export interface FunctionUse {
+  readonly schema: string;
+  readonly name: string;
+  /** Argument types as in `app.add_tax(numeric)`: one entry per candidate that the call may mean. */
+  readonly candidates: readonly string[];
+}
+
+/** What a statement does, names resolved: the input of a decision. */
+export interface Facts {
+  readonly primary: StatementClass;
+  readonly classes: readonly StatementClass[];
+  readonly relations: readonly RelationUse[];
+  /** User functions (not built in and safe): each needs a rule that lists it. */
+  readonly functions: readonly FunctionUse[];
+  readonly settings: readonly SettingChange[];
+  readonly readOnly: boolean;
+  readonly unknown: readonly string[];
+}
