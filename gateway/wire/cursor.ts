@@ -1,0 +1,100 @@
+import { ProtocolError } from './errors.ts';
+
+/**
+ * Reads the fields of one message body in order. Each length is checked before the read; what is read as bytes is a
+ * view on the body. `end` must be called last: trailing bytes are refused.
+ */
+export class Cursor {
+  readonly #message: string;
+  readonly #body: Buffer;
+  #position = 0;
+
+  constructor(message: string, body: Buffer) {
+    this.#message = message;
+    this.#body = body;
+  }
+
+  /** Bytes not read yet. */
+  get left(): number {
+    return this.#body.length - this.#position;
+  }
+
+  uint8(): number {
+    return this.#body[this.#advance(1)]!;
+  }
+
+  /** Counts and format codes; PostgreSQL reads them unsigned. */
+  uint16(): number {
+    return this.#body.readUInt16BE(this.#advance(2));
+  }
+
+  int16(): number {
+    return this.#body.readInt16BE(this.#advance(2));
+  }
+
+  int32(): number {
+    return this.#body.readInt32BE(this.#advance(4));
+  }
+
+  uint32(): number {
+    return this.#body.readUInt32BE(this.#advance(4));
+  }
+
+  /** The bytes up to the next NUL, which is skipped. */
+  text(): Buffer {
+    const end = this.#body.indexOf(0, this.#position);
+    if (end < 0) this.fail('a string is not terminated');
+    return this.#body.subarray(this.#advance(end - this.#position + 1), end);
+  }
+
+  /** As `text`, decoded as latin1: one character per byte, so nothing is lost whatever the client encoding. */
+  name(): string {
+    return this.text().toString('latin1');
+  }
+
+  bytes(count: number): Buffer {
+    const start = this.#advance(count);
+    return this.#body.subarray(start, start + count);
+  }
+
+  /** A length word and that many bytes; null for length -1. */
+  value(): Buffer | null {
+    const length = this.int32();
+    if (length === -1) return null;
+    if (length < 0) this.fail(`negative value length ${length}`);
+    return this.bytes(length);
+  }
+
+  /** Whether a whole `value` is present; for the head of a spilled message. */
+  holdsValue(): boolean {
+    return this.left >= 4 && this.left - 4 >= this.#body.readInt32BE(this.#position);
+  }
+
+  /** A count word and that many fields. */
+  list<T>(read: () => T): T[] {
+    const count = this.uint16();
+    const items: T[] = [];
+    for (let index = 0; index < count; index += 1) items.push(read());
+    return items;
+  }
+
+  rest(): Buffer {
+    return this.bytes(this.left);
+  }
+
+  /** Refuses bytes after the last field: a smuggling door (test "trailing bytes are refused in every message"). */
+  end(): void {
+    if (this.left > 0) this.fail(`${this.left} trailing bytes`);
+  }
+
+  fail(problem: string): never {
+    throw new ProtocolError(`malformed ${this.#message}: ${problem}`);
+  }
+
+  #advance(count: number): number {
+    const start = this.#position;
+    if (count > this.#body.length - start) this.fail('it ends in the middle of a field');
+    this.#position = start + count;
+    return start;
+  }
+}
