@@ -35,7 +35,7 @@ const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const ADDRESS = /^[\d.]+$|:/;
 
 interface Leaf extends IssueOptions {
-  readonly subject: x509.JsonName;
+  readonly subject: x509.Name;
   readonly usage: x509.ExtendedKeyUsage;
   readonly alternatives: x509.JsonGeneralNames;
 }
@@ -45,7 +45,7 @@ export async function createCertificateAuthority(name = 'Test CA'): Promise<Cert
   const keys = await generateKeys();
   const authority = await x509.X509CertificateGenerator.createSelfSigned(
     {
-      name: [{ CN: [name] }],
+      name: new x509.Name([{ CN: [{ utf8String: name }] }]),
       keys,
       signingAlgorithm: EC,
       ...validity({}),
@@ -80,7 +80,7 @@ export async function createCertificateAuthority(name = 'Test CA'): Promise<Cert
     server: (names, options = {}) =>
       issue({
         ...options,
-        subject: [{ CN: [names[0] ?? 'localhost'] }],
+        subject: new x509.Name([{ CN: [{ utf8String: names[0] ?? 'localhost' }] }]),
         usage: x509.ExtendedKeyUsage.serverAuth,
         alternatives: names.map((value) => ({ type: ADDRESS.test(value) ? 'ip' : 'dns', value })),
       }),
@@ -98,12 +98,12 @@ export async function createCertificateAuthority(name = 'Test CA'): Promise<Cert
   };
 }
 
-function clientSubject(commonName: string, options: ClientOptions): x509.JsonName {
-  return [
-    ...(options.organizations ?? []).map((value) => ({ O: [value] })),
-    ...(options.organizationalUnits ?? []).map((value) => ({ OU: [value] })),
-    { CN: [commonName] },
-  ];
+function clientSubject(commonName: string, options: ClientOptions): x509.Name {
+  return new x509.Name([
+    ...(options.organizations ?? []).map((value) => ({ O: [{ utf8String: value }] })),
+    ...(options.organizationalUnits ?? []).map((value) => ({ OU: [{ utf8String: value }] })),
+    { CN: [{ utf8String: commonName }] },
+  ]);
 }
 
 /** Python 3.13 and later verify strictly: the key identifiers and critical constraints are required there. */
