@@ -1,0 +1,74 @@
+import type { KnownCatalog, KnownFunction, KnownObject, KnownRelation } from '../sql/resolve-environment.ts';
+
+/** A table, view, sequence, index… of the database. */
+export interface CatalogRelation extends KnownRelation {
+  readonly oid: number;
+}
+
+/** A function, procedure, aggregate or window function of the database. */
+export interface CatalogFunction extends KnownFunction {
+  readonly oid: number;
+  /** i immutable, s stable, v volatile. */
+  readonly volatile: 'i' | 's' | 'v';
+  /** f function, p procedure, a aggregate, w window function. */
+  readonly kind: 'f' | 'p' | 'a' | 'w';
+  readonly securityDefiner: boolean;
+  readonly language: string;
+  /** The extension it belongs to. */
+  readonly extension: string | null;
+}
+
+/** What one database contains, as of one moment; immutable. */
+export interface CatalogSnapshot extends KnownCatalog {
+  /** Counts the reloads of this database from 1. */
+  readonly version: number;
+  readonly schemas: ReadonlySet<string>;
+  relation(schema: string, name: string): CatalogRelation | undefined;
+  functions(schema: string, name: string): readonly CatalogFunction[];
+  functionByOid(oid: number): CatalogFunction | undefined;
+}
+
+/** The contents of a snapshot, as read. */
+export interface CatalogContents {
+  readonly version: number;
+  readonly serverMajor: number;
+  readonly schemas: readonly string[];
+  readonly relations: readonly CatalogRelation[];
+  readonly functions: readonly CatalogFunction[];
+  readonly types: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
+  readonly operators: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
+}
+
+/** Indexes what was read by schema and name. */
+export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
+  const relations = new Map(contents.relations.map((relation) => [key(relation.schema, relation.name), relation]));
+  const functions = new Map<string, CatalogFunction[]>();
+  const byOid = new Map<number, CatalogFunction>();
+  for (const fn of contents.functions) {
+    const at = key(fn.schema, fn.name);
+    const overloads = functions.get(at);
+    if (overloads === undefined) functions.set(at, [fn]);
+    else overloads.push(fn);
+    byOid.set(fn.oid, fn);
+  }
+  const types = new Map(contents.types.map((type) => [key(type.schema, type.name), type]));
+  const operators = new Map<string, KnownObject>();
+  for (const operator of contents.operators) {
+    const at = key(operator.schema, operator.name);
+    operators.set(at, { safe: operator.safe && (operators.get(at)?.safe ?? true) });
+  }
+  return {
+    version: contents.version,
+    serverMajor: contents.serverMajor,
+    schemas: new Set(contents.schemas),
+    relation: (schema, name) => relations.get(key(schema, name)),
+    functions: (schema, name) => functions.get(key(schema, name)) ?? [],
+    functionByOid: (oid) => byOid.get(oid),
+    userType: (schema, name) => types.get(key(schema, name)),
+    userOperator: (schema, name) => operators.get(key(schema, name)),
+  };
+}
+
+function key(schema: string, name: string): string {
+  return `${schema}\0${name}`;
+}

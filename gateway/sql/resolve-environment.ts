@@ -1,0 +1,74 @@
+import type { Facts, RelationUse } from './facts.ts';
+
+/** What resolution needs to know of a relation; `gateway/catalog` provides it. */
+export interface KnownRelation {
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: Exclude<RelationUse['kind'], 'new'>;
+  /** Column sets of primary keys and unique not-null constraints. */
+  readonly uniqueKeys: readonly (readonly string[])[];
+}
+
+/** What resolution needs to know of a function, procedure, aggregate or window function. */
+export interface KnownFunction {
+  readonly schema: string;
+  readonly name: string;
+  /** Argument types as in `numeric, app.money`. */
+  readonly arguments: string;
+  readonly minArgs: number;
+  /** Infinity: VARIADIC. */
+  readonly maxArgs: number;
+  /** Runs no code but a known extension's or the server's own. */
+  readonly safe: boolean;
+  /** Member of pg_catalog that the server itself brought. */
+  readonly builtin: boolean;
+}
+
+/** A type or operator of a user schema. */
+export interface KnownObject {
+  /** Its input, or its application, runs nobody's code but the server's or a known extension's. */
+  readonly safe: boolean;
+}
+
+/** The part of a catalogue snapshot that resolution reads. */
+export interface KnownCatalog {
+  readonly serverMajor: number;
+  relation(schema: string, name: string): KnownRelation | undefined;
+  functions(schema: string, name: string): readonly KnownFunction[];
+  functionByOid(oid: number): KnownFunction | undefined;
+  userType(schema: string, name: string): KnownObject | undefined;
+  userOperator(schema: string, name: string): KnownObject | undefined;
+}
+
+/** A name as written: schema null is found by the search path. */
+export interface WrittenName {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+/** What the session itself answered to `relationsQuestion` and `functionsQuestion`, by `nameKey`. */
+export interface Overlay {
+  /** null: the session sees no such relation. */
+  readonly relations: ReadonlyMap<string, KnownRelation | null>;
+  /** Empty: the session sees no such function. */
+  readonly functions: ReadonlyMap<string, readonly KnownFunction[]>;
+}
+
+export interface ResolveEnvironment {
+  readonly catalog: KnownCatalog;
+  /** The effective search path: `current_schemas(true)`, in order. */
+  readonly searchPath: readonly string[];
+  readonly overlay: Overlay | null;
+  /** The session has temporary objects or uncommitted DDL: names without schema must come from the overlay. */
+  readonly localNames: boolean;
+}
+
+export type Resolution =
+  | { readonly kind: 'Facts'; readonly facts: Facts }
+  /** Put these names to the session, add the answers to the overlay and resolve again; never asks twice for a name. */
+  | { readonly kind: 'Ask'; readonly relations: readonly WrittenName[]; readonly functions: readonly WrittenName[] };
+
+/** The overlay's key for a name as written. */
+export function nameKey(schema: string | null, name: string): string {
+  return `${schema ?? ''}\0${name}`;
+}
