@@ -1,0 +1,78 @@
+import {
+  encodeNames,
+  FUNCTIONS_QUESTION,
+  RELATIONS_QUESTION,
+  readFunctions,
+  readRelations,
+  readSettings,
+  SETTINGS_QUESTION,
+} from '../catalog/questions.ts';
+import { encodeFlush } from '../wire/frontend.ts';
+import type { Need, WantedName } from './judged.ts';
+import { encodeQuestion, type Question, type QuestionRows, type QuestionText } from './question.ts';
+import { type ReplyKind, reply } from './replies.ts';
+import type { SessionState } from './state.ts';
+
+/** Sets in motion what a waiting statement needs; the session tries it again when the answers are in. */
+export function satisfy(s: SessionState, need: Need): void {
+  if (need.kind === 'Analysis' || need.kind === 'Catalog') return; // the environment wakes the session
+  if (s.replies.length > 0) {
+    // In a pipeline without Sync the server keeps its answers back until it is told to send them.
+    if (s.pipelineOpen) s.port.toServer(encodeFlush(), null);
+    return;
+  }
+  if (need.kind === 'Settings') askSettings(s);
+  else if (need.kind === 'Names') askNames(s, need.relations, need.functions);
+}
+
+function askSettings(s: SessionState): void {
+  ask(s, { sql: SETTINGS_QUESTION, parameters: [] }, (rows) => {
+    const answer = readSettings(rows[0] ?? []);
+    if (answer.hasTemporaryObjects) s.settings.local = 'session';
+    s.settings.answered(answer);
+  });
+}
+
+function askNames(s: SessionState, relations: readonly WantedName[], functions: readonly WantedName[]): void {
+  const names = [...relations, ...functions];
+  if (
+    s.settings.clientEncoding !== 'UTF8' &&
+    names.some(({ schema, name }) => /[^\x20-\x7e]/.test(`${schema}${name}`))
+  ) {
+    // The answer would come in another encoding, and a name that seems not to exist would be judged by another schema.
+    s.askFailed = `names beyond ASCII cannot be looked up with client_encoding ${s.settings.clientEncoding}; use UTF8`;
+    return;
+  }
+  if (relations.length > 0) {
+    ask(s, { sql: RELATIONS_QUESTION, parameters: [encodeNames(relations)] }, (rows) => {
+      for (const [key, relation] of readRelations(rows)) s.settings.overlay.relations.set(key, relation);
+    });
+  }
+  if (functions.length > 0) {
+    ask(s, { sql: FUNCTIONS_QUESTION, parameters: [encodeNames(functions)] }, (rows) => {
+      for (const [key, found] of readFunctions(rows)) s.settings.overlay.functions.set(key, found);
+    });
+  }
+}
+
+const KINDS: readonly ReplyKind[] = ['Parse', 'Bind', 'Execute', 'Close', 'Sync'];
+
+function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRows) => void): void {
+  const alone = !s.pipelineOpen;
+  const question: Question = {
+    alone,
+    chunks: [],
+    done: (rows) => {
+      if (rows.length === 0) question.failed('the server answered with no row');
+      else done(rows);
+    },
+    failed: (message) => {
+      s.askFailed = message;
+    },
+  };
+  for (const [i, bytes] of encodeQuestion(text, s.env.nonce(), alone).entries()) {
+    const kind = i === KINDS.length - 1 && !alone ? null : KINDS[i]!;
+    if (kind === null) s.port.toServer(bytes, null);
+    else s.forward(bytes, reply(kind, { question }));
+  }
+}

@@ -1,0 +1,248 @@
+import type { BoundParameter } from '../audit/record.ts';
+import {
+  type Bind,
+  type BindHead,
+  decodeBind,
+  decodeBindHead,
+  decodeClose,
+  decodeDescribe,
+  decodeExecute,
+  decodeParse,
+  type Parse,
+} from '../wire/frontend.ts';
+import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { applyNames, noteSettings } from './effects.ts';
+import { decodeText } from './encoding.ts';
+import { auditDenied, judge, judgeUnread } from './judge.ts';
+import type { Judged, Need } from './judged.ts';
+import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
+import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
+import { reply } from './replies.ts';
+import type { SessionState } from './state.ts';
+
+/** Sends what makes the server fail in the place of a message; all up to the next Sync is skipped, here as there. */
+export function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
+  const nonce = s.env.nonce();
+  s.pipelineOpen = true;
+  s.forward(replacement.extended(nonce), reply('Refused', { refusal, nonce, running }));
+  s.skipping = true;
+  return null;
+}
+
+/** Parse: decides early, and remembers the statement for Bind. */
+export function onParse(s: SessionState, raw: Buffer, body: Buffer): Need | null {
+  const parse = decodeParse(body);
+  const read = readParse(s, parse);
+  if ('kind' in read) return read;
+  const { judged, text } = read;
+  const recorded = s.nextStatement();
+  const { facts, decision } = judged;
+  const revision = s.env.policies(s.now).revision;
+  s.port.record({ kind: 'prepare', statement: recorded, name: parse.statement, text, facts, decision, revision });
+  if (judged.refusal !== null) return refuse(s, judged.refusal);
+  const statement: PreparedStatement = {
+    text,
+    raw: judged.raw,
+    parameterTypes: parse.parameterTypes,
+    verdict: null,
+  };
+  remember(s, statement, judged);
+  const undo = [s.names.setStatement(protocolName(parse.statement), statement)];
+  s.pipelineOpen = true;
+  s.forward(raw, reply('Parse', { undo }));
+  return null;
+}
+
+/** A Parse longer than what is analysed: only class Any lets it pass. True: the rest follows the head. */
+export function onParseHead(s: SessionState, raw: Buffer): boolean {
+  const why = tooLong(s);
+  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
+  const end = raw.indexOf(0, 5);
+  if (judged.refusal !== null || end < 0) {
+    refuse(
+      s,
+      judged.refusal ?? { code: SQLSTATE.protocolViolation, message: 'the statement name in Parse does not end' },
+    );
+    return false;
+  }
+  const statement: PreparedStatement = {
+    text: raw.toString('utf8', end + 1),
+    raw: null,
+    parameterTypes: [],
+    verdict: null,
+  };
+  const undo = [s.names.setStatement(protocolName(raw.toString('latin1', 5, end)), statement)];
+  s.pipelineOpen = true;
+  s.forward(raw, reply('Parse', { undo }));
+  return true;
+}
+
+function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
+  const decoded = decodeText(parse.text, s.settings.clientEncoding);
+  const text = (decoded?.utf8 ?? parse.text).toString('utf8');
+  if (decoded === undefined) return { judged: unread(s, undecodable(s)), text };
+  const analysis = s.env.analyze(decoded.utf8);
+  if (analysis === null) return { kind: 'Analysis' };
+  if (analysis.kind === 'NotUnderstood') return { judged: unread(s, analysis), text };
+  if (analysis.kind === 'SyntaxError') {
+    const judged = unread(s, { reason: 'syntax error', hint: '' });
+    return { judged: judged.refusal === null ? judged : { ...judged, ...syntaxRefusal(analysis) }, text };
+  }
+  const [first] = analysis.statements;
+  if (first === undefined) return { judged: EMPTY, text };
+  if (analysis.statements.length > 1) return { judged: severalCommands(), text };
+  const judgement = judge(s.surroundings(), first);
+  return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text };
+}
+
+/** The empty statement does nothing: EmptyQueryResponse. */
+const EMPTY: Judged = { raw: null, facts: null, decision: { verdict: 'Allow', by: null, shadow: [] }, refusal: null };
+
+function unread(s: SessionState, why: { reason: string; hint: string }): Judged {
+  return judgeUnread(s.surroundings(), why.reason, why.hint);
+}
+
+function severalCommands(): Judged {
+  const message = 'cannot insert multiple commands into a prepared statement';
+  return { ...gatewayDenied(null, message, ''), refusal: { code: SQLSTATE.syntax, message } };
+}
+
+function remember(s: SessionState, statement: PreparedStatement, judged: Judged): void {
+  statement.verdict = {
+    judged,
+    effective: s.env.policies(s.now).effective,
+    catalog: s.env.catalog(),
+    epoch: s.settings.epoch,
+  };
+}
+
+/**
+ * The verdict on a prepared statement as of now: it outlives tokens, policies and settings, so what was decided at
+ * Parse counts only while nothing that it hung on has changed.
+ */
+function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | Need {
+  const unavailable = s.env.auditUnavailable();
+  if (unavailable !== null) return auditDenied(statement.raw, unavailable);
+  const { verdict, raw } = statement;
+  if (raw === null && verdict === null) return unread(s, tooLong(s));
+  if (raw === null) return verdict!.judged.facts === null ? verdict!.judged : unread(s, tooLong(s));
+  const { effective, timed } = s.env.policies(s.now);
+  const fresh =
+    verdict !== null &&
+    !timed &&
+    verdict.effective === effective &&
+    raw.effects.length === 0 &&
+    verdict.catalog === s.env.catalog() &&
+    verdict.epoch === s.settings.epoch;
+  if (fresh) return verdict.judged;
+  const judgement = judge(s.surroundings(), raw);
+  if (judgement.kind === 'Wait') return judgement.need;
+  remember(s, statement, judgement.judged);
+  return judgement.judged;
+}
+
+export function onBind(s: SessionState, raw: Buffer, body: Buffer): Need | null {
+  return bind(s, raw, decodeBind(body));
+}
+
+/** A large Bind: decided by its head. True: the rest follows. */
+export function onBindHead(s: SessionState, raw: Buffer): Need | null {
+  return bind(s, raw, decodeBindHead(raw));
+}
+
+/** Bind is execution: input functions and constant functions run here. */
+function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | null {
+  const statement = s.names.statements.get(protocolName(message.statement));
+  if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
+  const judged = judgePrepared(s, statement);
+  if ('kind' in judged) return judged;
+  const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
+  if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  running.executed = false;
+  const portal: Portal = { statement, held: false, running };
+  const undo = [s.names.setPortal(protocolName(message.portal), portal)];
+  s.pipelineOpen = true;
+  s.forward(raw, reply('Bind', { undo, running: [running] }));
+  return null;
+}
+
+function parametersOf(statement: PreparedStatement, message: Bind | BindHead): BoundParameter[] {
+  const { formats } = message;
+  return message.parameters.map((value, i) => {
+    const format = formats.length === 1 ? formats[0] : formats[i];
+    return { type: statement.parameterTypes[i] ?? 0, format: format === 1 ? 'binary' : 'text', value };
+  });
+}
+
+/** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
+export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | null {
+  const { portal: name } = decodeExecute(body);
+  const portal = s.names.portals.get(protocolName(name));
+  if (portal === undefined) return refuse(s, noSuchPortal(name));
+  const judged = judgePrepared(s, portal.statement);
+  if ('kind' in judged) return judged;
+  const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
+  const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
+  if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  const undo: Undo[] = running.executed && continued !== null ? [] : startEffects(s, portal);
+  running.executed = true;
+  portal.running = running;
+  s.pipelineOpen = true;
+  s.forward(raw, reply('Execute', { undo, running: [running] }));
+  return null;
+}
+
+function startEffects(s: SessionState, portal: Portal): Undo[] {
+  const { raw, verdict } = portal.statement;
+  if (raw === null) {
+    if (verdict?.judged !== EMPTY) s.settings.touch();
+    return [];
+  }
+  noteSettings(s, raw, verdict?.judged.facts ?? null);
+  return applyNames(s, raw);
+}
+
+export function onDescribe(s: SessionState, raw: Buffer, body: Buffer): null {
+  const { target, name } = decodeDescribe(body);
+  const known = target === 'S' ? s.names.statements.get(protocolName(name)) : s.names.portals.get(protocolName(name));
+  if (known === undefined) return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
+  s.pipelineOpen = true;
+  const describes = target === 'S' ? (known as PreparedStatement) : null;
+  s.forward(raw, reply(target === 'S' ? 'DescribeStatement' : 'DescribePortal', { describes }));
+  return null;
+}
+
+export function onClose(s: SessionState, raw: Buffer, body: Buffer): null {
+  const { target, name } = decodeClose(body);
+  const key = protocolName(name);
+  const undo = target === 'S' ? s.names.setStatement(key, undefined) : s.names.setPortal(key, undefined);
+  s.pipelineOpen = true;
+  s.forward(raw, reply('Close', { undo: [undo] }));
+  return null;
+}
+
+/** Sync: in copy-in mode the server ignores it, and no ReadyForQuery comes. */
+export function onSync(s: SessionState, raw: Buffer): null {
+  if (s.copyIn && !s.copyEnded && !s.skipping) {
+    s.port.toServer(raw, null);
+    return null;
+  }
+  s.skipping = false;
+  s.pipelineOpen = false;
+  s.forward(raw, reply('Sync'));
+  return null;
+}
+
+function noSuchStatement(name: string): Refusal {
+  const text = Buffer.from(name, 'latin1').toString('utf8');
+  const message =
+    name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${text}" does not exist`;
+  return { code: SQLSTATE.invalidStatementName, message };
+}
+
+function noSuchPortal(name: string): Refusal {
+  return {
+    code: SQLSTATE.invalidCursorName,
+    message: `portal "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`,
+  };
+}

@@ -1,0 +1,99 @@
+import { encodeRefusal, encodeWarning, type Refusal, replacement, SQLSTATE } from './refusal.ts';
+import { type Reply, reply } from './replies.ts';
+import type { SessionState } from './state.ts';
+
+/*
+ * Cutting a result that has begun: rows stop, the server is cancelled, and its answer decides what the client is told.
+ * If the cancel came too late the statement has succeeded; the client gets our error only where that leaves the
+ * server's state true: an open transaction is made to fail first, and what has been committed is never called failed.
+ */
+
+/** Relays rows of the result at the head; starts a cut where the policy's limit is reached. */
+export function relayRows(s: SessionState, head: Reply, raw: Buffer, count: number): void {
+  const running = head.running[head.at];
+  const { effective } = s.env.policies(s.now);
+  const limit = effective.session.rows;
+  if (running === undefined || limit === null) {
+    if (running !== undefined) {
+      running.rows += count;
+      running.bytes += raw.length;
+    }
+    s.port.toClient(raw);
+    return;
+  }
+  const allowed = head.cut === null ? Math.max(0, limit - running.rows) : 0;
+  const { started, pass } = s.rows.feed(raw, allowed);
+  if (pass > 0) s.port.toClient(raw.subarray(0, pass));
+  running.rows += Math.min(started, allowed);
+  running.bytes += pass;
+  if (started > allowed && head.cut === null) startCut(s, head, tooManyRows(limit));
+}
+
+function tooManyRows(limit: number): Refusal {
+  return {
+    code: SQLSTATE.denied,
+    message: `result cut after ${limit} rows: more are not allowed to this session by AccessPolicy spec.session.rows`,
+    hint: 'Add a LIMIT or a narrower WHERE clause.',
+  };
+}
+
+function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
+  head.cut = { refusal, completed: null };
+  s.port.cancelUpstream();
+}
+
+/** The server failed a statement whose result is being cut: by our cancel, or for a reason of its own. */
+export function cutFailed(s: SessionState, head: Reply, raw: Buffer, code: string): void {
+  s.port.toClient(code === SQLSTATE.queryCanceled ? encodeRefusal(head.cut!.refusal) : raw);
+}
+
+/** The statement succeeded in spite of the cancel. True: the client has been told so, with a warning. */
+export function cutCompleted(s: SessionState, head: Reply, raw: Buffer, tag: string | null): boolean {
+  const cut = head.cut!;
+  const readsOnly = tag !== null && /^(?:SELECT|FETCH|COPY) /.test(tag);
+  if (!isAlone(s, head) || (!readsOnly && s.transaction !== 'T')) {
+    s.port.toClient(encodeWarning(cut.refusal));
+    s.port.toClient(raw);
+    head.cut = null;
+    return true;
+  }
+  const running = head.running[head.at];
+  if (running !== undefined) s.finish(running, 'Cancelled', cut.refusal.code);
+  cut.completed = raw;
+  if (head.kind === 'Execute') handOn(s, head);
+  else head.at += 1;
+  return false;
+}
+
+/** Nothing else runs in the same string or pipeline. */
+function isAlone(s: SessionState, head: Reply): boolean {
+  if (head.kind === 'Query') return head.running.length === 1;
+  const next = s.replies.second();
+  return next === undefined || next.kind === 'Sync';
+}
+
+/** Execute: the error is given at the Sync that has been sent, or by a failing message now. */
+function handOn(s: SessionState, head: Reply): void {
+  s.replies.shift();
+  const sync = s.replies.head();
+  if (sync !== undefined) {
+    sync.cut = head.cut;
+    return;
+  }
+  const nonce = s.env.nonce();
+  s.forward(replacement.extended(nonce), reply('Refused', { refusal: head.cut!.refusal, nonce }));
+  s.skipping = true;
+}
+
+/** ReadyForQuery after a cut statement that succeeded. True: it is kept from the client for now. */
+export function cutReady(s: SessionState, head: Reply, status: 'I' | 'T' | 'E'): boolean {
+  if (head.cut?.completed == null) return false;
+  if (status !== 'T') {
+    s.port.toClient(encodeRefusal(head.cut.refusal));
+    return false;
+  }
+  const nonce = s.env.nonce();
+  const failing = replacement.query(Buffer.alloc(0), nonce);
+  s.forward(failing, reply('Query', { refusal: head.cut.refusal, nonce }));
+  return true;
+}

@@ -1,0 +1,268 @@
+import type { Decision } from '../policy/decision.ts';
+import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { SessionEnvironment } from './environment.ts';
+import type { Judged, Need } from './judged.ts';
+import { type Names, sqlName } from './names.ts';
+import { gatewayDenial, type Refusal, refusalOf, SQLSTATE } from './refusal.ts';
+import type { KnownSettings, Settings } from './settings.ts';
+
+/** What the statement will find when it runs; within one simple string, what statements before it made of it. */
+export interface Surroundings {
+  readonly env: SessionEnvironment;
+  readonly names: Names;
+  readonly settings: Settings;
+  /** null: not known. */
+  readonly known: KnownSettings | null;
+  /** A statement earlier in the same string changed what only the server can tell. */
+  readonly clouded: boolean;
+  /** The transaction is aborted and everything sent has been answered: the server cannot be asked. */
+  readonly aborted: boolean;
+  /** Why the server did not answer a question for this statement. */
+  readonly askFailed: string | null;
+  readonly now: number;
+}
+
+export type Judgement =
+  | { readonly kind: 'Judged'; readonly judged: Judged }
+  | { readonly kind: 'Wait'; readonly need: Need };
+
+const UNDERSTOOD: Facts = {
+  primary: 'Unknown',
+  classes: ['Unknown'],
+  relations: [],
+  functions: [],
+  settings: [],
+  readOnly: false,
+  unknown: ['the statement is too long to be analysed'],
+};
+
+/** Judges a statement that nobody analysed: only class Any lets it pass. */
+export function judgeUnread(s: Surroundings, reason: string, hint: string): Judged {
+  const { effective } = s.env.policies(s.now);
+  const facts: Facts = { ...UNDERSTOOD, unknown: [reason] };
+  if (effective.unrestricted)
+    return { raw: null, facts, decision: s.env.decide(effective, facts, s.now), refusal: null };
+  return denied(null, facts, gatewayDenial(`not understood, so not run: ${reason}`, hint));
+}
+
+/** Judges one statement as it would run now. */
+export function judge(s: Surroundings, raw: RawStatement): Judgement {
+  const unavailable = s.env.auditUnavailable();
+  if (unavailable !== null) return judged(auditDenied(raw, unavailable));
+  if (isRollback(raw)) return judged({ raw, facts: factsWithoutNames(raw), decision: ALLOWED, refusal: null });
+  const inner = innerOf(s.names, raw);
+  if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
+    return judged(missing(raw, inner.missing));
+  const own = judgeAlone(s, raw);
+  if (own.kind === 'Wait' || own.judged.refusal !== null || inner.raw === null) return own;
+  const within = judgeAlone(s, inner.raw);
+  if (within.kind === 'Wait') return within;
+  return judged(merge(own.judged, within.judged));
+}
+
+const ALLOWED: Decision = { verdict: 'Allow', by: null, shadow: [] };
+
+function judged(value: Judged): Judgement {
+  return { kind: 'Judged', judged: value };
+}
+
+function denied(raw: RawStatement | null, facts: Facts | null, decision: Decision & { verdict: 'Deny' }): Judged {
+  return { raw, facts, decision, refusal: refusalOf(decision) };
+}
+
+export function auditDenied(raw: RawStatement | null, reason: string): Judged {
+  const decision = gatewayDenial(
+    `the statement cannot be recorded, so it is not run: ${reason}`,
+    'Nothing is wrong with the statement. Tell the people who run the gateway; try again later.',
+  );
+  return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.auditUnavailable } };
+}
+
+/** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */
+function missing(raw: RawStatement, refusal: Refusal): Judged {
+  return { raw, facts: factsWithoutNames(raw), decision: gatewayDenial(refusal.message, ''), refusal };
+}
+
+/** ROLLBACK is always allowed; in an aborted transaction it is the only way out. */
+function isRollback(raw: RawStatement): boolean {
+  return (
+    raw.effects.length === 1 &&
+    raw.unknown.length === 0 &&
+    raw.relations.length === 0 &&
+    raw.effects[0]!.kind === 'Transaction' &&
+    (raw.effects[0]!.op === 'Rollback' || raw.effects[0]!.op === 'RollbackTo')
+  );
+}
+
+/** EXECUTE and FETCH run what was prepared or declared before: its facts count as well. */
+function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; missing: Refusal | null } {
+  for (const effect of raw.effects) {
+    if (effect.kind !== 'Execute' && effect.kind !== 'Fetch') continue;
+    const key = sqlName(effect.name);
+    const found = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key)?.statement;
+    if (found === undefined) return { raw: null, missing: unknownName(effect) };
+    return { raw: found.raw, missing: null };
+  }
+  return { raw: null, missing: null };
+}
+
+function unknownName(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {
+  return effect.kind === 'Execute'
+    ? { code: SQLSTATE.invalidStatementName, message: `prepared statement "${effect.name}" does not exist` }
+    : {
+        code: SQLSTATE.invalidCursorName,
+        message: `cursor "${effect.name}" does not exist`,
+        hint: 'A cursor that a function opened cannot be read through the gateway: what it reads is not known here.',
+      };
+}
+
+function judgeAlone(s: Surroundings, raw: RawStatement): Judgement {
+  const { env, now } = s;
+  const { effective } = env.policies(now);
+  if (effective.unrestricted) return judged(unrestricted(s, raw));
+  const refused = readDifferently(s, raw) ?? settingRefused(s, raw);
+  if (refused !== null) return judged(denied(raw, factsWithoutNames(raw), refused));
+  const resolved = resolveNames(s, raw);
+  if (resolved.kind === 'Wait') return unanswerable(s, raw, resolved);
+  if (resolved.kind === 'Refused') return judged(denied(raw, factsWithoutNames(raw), resolved.decision));
+  const decision = env.decide(effective, resolved.facts, now);
+  if (decision.verdict === 'Deny') return judged(denied(raw, resolved.facts, decision));
+  return judged({ raw, facts: resolved.facts, decision, refusal: null });
+}
+
+/** Questions that cannot be put: the statement is refused, as the server itself would in an aborted transaction. */
+function unanswerable(s: Surroundings, raw: RawStatement, wait: Judgement & { kind: 'Wait' }): Judgement {
+  if (wait.need.kind !== 'Settings' && wait.need.kind !== 'Names') return wait;
+  if (s.aborted) {
+    return judged(
+      missing(raw, {
+        code: SQLSTATE.failedTransaction,
+        message: 'current transaction is aborted, commands ignored until end of transaction block',
+      }),
+    );
+  }
+  if (s.askFailed === null) return wait;
+  const decision = gatewayDenial(
+    'what the names in the statement mean could not be asked of the server, so it is not run',
+    'Try again; if it stays so, tell the people who run the gateway.',
+    s.askFailed,
+  );
+  return judged(denied(raw, factsWithoutNames(raw), decision));
+}
+
+/** Under Any alone nothing is refused; facts are for the record, as well as they can be had without asking. */
+function unrestricted(s: Surroundings, raw: RawStatement): Judged {
+  const { env } = s;
+  const catalog = env.catalog() ?? null;
+  const resolution =
+    catalog === null
+      ? null
+      : env.resolve(raw, {
+          catalog,
+          searchPath: s.known?.searchPath ?? ['pg_catalog', 'public'],
+          overlay: null,
+          localNames: false,
+        });
+  const facts = resolution?.kind === 'Facts' ? resolution.facts : factsWithoutNames(raw);
+  return { raw, facts, decision: env.decide(env.policies(s.now).effective, facts, s.now), refusal: null };
+}
+
+/** The server may read the text in another way than the grammar here did. */
+function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verdict: 'Deny' }) | null {
+  if (!s.settings.standardStrings) {
+    return gatewayDenial(
+      'statements are not understood while standard_conforming_strings is off',
+      "Set standard_conforming_strings = on; write backslash escapes as E'…'.",
+    );
+  }
+  if (raw.minMajor > s.env.serverMajor) {
+    return gatewayDenial(
+      `not understood, so not run: the statement uses syntax of PostgreSQL ${raw.minMajor}, which PostgreSQL ${s.env.serverMajor} reads in another way`,
+      `Write it in the syntax of PostgreSQL ${s.env.serverMajor}.`,
+    );
+  }
+  return null;
+}
+
+function settingRefused(s: Surroundings, raw: RawStatement): (Decision & { verdict: 'Deny' }) | null {
+  const { effective } = s.env.policies(s.now);
+  for (const change of raw.settings) {
+    const current = 'name' in change ? s.settings.reported.get(reportedName(change.name)) : undefined;
+    const reason = s.env.checkSetting(effective, change, current);
+    if (reason !== null)
+      return gatewayDenial(reason, 'An AccessPolicy can allow further settings in spec.session.settings.');
+  }
+  return null;
+}
+
+/** ParameterStatus names of the settings that the server reports in mixed case. */
+function reportedName(name: string): string {
+  const lower = name.toLowerCase();
+  if (lower === 'datestyle') return 'DateStyle';
+  if (lower === 'timezone') return 'TimeZone';
+  if (lower === 'intervalstyle') return 'IntervalStyle';
+  return lower;
+}
+
+type Resolved =
+  | { readonly kind: 'Facts'; readonly facts: Facts }
+  | { readonly kind: 'Wait'; readonly need: Need }
+  | { readonly kind: 'Refused'; readonly decision: Decision & { verdict: 'Deny' } };
+
+function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
+  if (!needsNames(raw)) return { kind: 'Facts', facts: factsWithoutNames(raw) };
+  if (s.clouded) {
+    return refused(
+      'a statement earlier in the same string changes what names mean, so this one is not understood',
+      'Send it as a string of its own.',
+    );
+  }
+  const catalog = s.env.catalog();
+  if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
+  if (catalog === undefined) {
+    return refused(
+      'the database catalogue cannot be read at present, so the statement is not understood',
+      'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
+    );
+  }
+  if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
+  const resolution = s.env.resolve(raw, {
+    catalog,
+    searchPath: s.known.searchPath,
+    overlay: s.settings.overlay,
+    localNames: s.settings.local !== 'no',
+  });
+  return resolution.kind === 'Facts' ? resolution : { kind: 'Wait', need: { ...resolution, kind: 'Names' } };
+}
+
+function refused(message: string, hint: string): Resolved {
+  return { kind: 'Refused', decision: gatewayDenial(message, hint) };
+}
+
+function needsNames(raw: RawStatement): boolean {
+  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0;
+}
+
+function factsWithoutNames(raw: RawStatement): Facts {
+  const { primary, classes, settings, readOnly, unknown } = raw;
+  return { primary, classes, relations: [], functions: [], settings, readOnly, unknown };
+}
+
+function merge(outer: Judged, inner: Judged): Judged {
+  const facts = outer.facts === null || inner.facts === null ? inner.facts : join(outer.facts, inner.facts);
+  const by = inner.decision.by ?? outer.decision.by;
+  const decision: Decision = inner.decision.verdict === 'Deny' ? inner.decision : { ...inner.decision, by };
+  return { raw: outer.raw, facts, decision, refusal: inner.refusal };
+}
+
+function join(a: Facts, b: Facts): Facts {
+  return {
+    primary: a.primary,
+    classes: [...new Set([...a.classes, ...b.classes])],
+    relations: [...a.relations, ...b.relations],
+    functions: [...a.functions, ...b.functions],
+    settings: [...a.settings, ...b.settings],
+    readOnly: a.readOnly && b.readOnly,
+    unknown: [...a.unknown, ...b.unknown],
+  };
+}

@@ -1,0 +1,35 @@
+import type { Decision, EffectivePolicies } from '../policy/decision.ts';
+import type { Facts, RawStatement } from '../sql/facts.ts';
+import type { Refusal } from './refusal.ts';
+
+/** A statement with what was decided about it. */
+export interface Judged {
+  readonly raw: RawStatement | null;
+  readonly facts: Facts | null;
+  readonly decision: Decision;
+  /** What the client is told in place of running it; null: it runs. */
+  readonly refusal: Refusal | null;
+}
+
+/** A verdict with all that it hung on: good as long as these are the same objects. */
+export interface Verdict {
+  readonly judged: Judged;
+  readonly effective: EffectivePolicies;
+  readonly catalog: unknown;
+  readonly epoch: number;
+}
+
+/** What must be known before a statement can be judged. */
+export type Need =
+  /** The parser works on it; the environment wakes the session. */
+  | { readonly kind: 'Analysis' }
+  | { readonly kind: 'Catalog' }
+  /** Everything sent must have been answered. */
+  | { readonly kind: 'Answers' }
+  | { readonly kind: 'Settings' }
+  | { readonly kind: 'Names'; readonly relations: readonly WantedName[]; readonly functions: readonly WantedName[] };
+
+export interface WantedName {
+  readonly schema: string | null;
+  readonly name: string;
+}

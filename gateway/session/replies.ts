@@ -1,0 +1,140 @@
+import type { PreparedStatement, Running, Undo } from './names.ts';
+import type { Question } from './question.ts';
+import type { Refusal } from './refusal.ts';
+
+/** What the server owes us for one message that was forwarded (PostgreSQL documentation, 54.2 Message Flow). */
+export type ReplyKind =
+  | 'Query'
+  | 'Parse'
+  | 'Bind'
+  | 'DescribeStatement'
+  | 'DescribePortal'
+  | 'Execute'
+  | 'Close'
+  | 'Sync'
+  | 'FunctionCall'
+  /** A message of ours in the place of a denied one: only an ErrorResponse can come. */
+  | 'Refused'
+  /** CopyDone or CopyFail passed here: nothing comes for it. */
+  | 'CopyEnd';
+
+export interface Reply {
+  readonly kind: ReplyKind;
+  /** Changes of names to take back if the server refuses or skips the message. */
+  readonly undo: readonly Undo[];
+  /** The statements that run under it, in order: several only for Query. */
+  readonly running: readonly Running[];
+  /** Query: the one whose answer is awaited. */
+  at: number;
+  /** What the client gets for the failure that carries `nonce`. */
+  readonly refusal: Refusal | null;
+  readonly nonce: string;
+  /** Asked by the gateway itself: nothing of it reaches the client. */
+  readonly question: Question | null;
+  /** DescribeStatement: whom the parameter types belong to. */
+  readonly describes: PreparedStatement | null;
+  /** The result is being cut: rows are dropped until the answer ends. */
+  cut: Cut | null;
+}
+
+/** A result that has outgrown a limit. */
+export interface Cut {
+  readonly refusal: Refusal;
+  /** CommandComplete that came in spite of the cancel, kept back until ReadyForQuery tells what became of it. */
+  completed: Buffer | null;
+}
+
+export function reply(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind'>> = {}): Reply {
+  return {
+    kind,
+    undo: [],
+    running: [],
+    at: 0,
+    refusal: null,
+    nonce: '',
+    question: null,
+    describes: null,
+    cut: null,
+    ...parts,
+  };
+}
+
+/** First in, first out, with cheap removal at the head. */
+export class ReplyQueue {
+  #items: Reply[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#items.length - this.#head;
+  }
+
+  push(item: Reply): void {
+    this.#items.push(item);
+  }
+
+  /** What the next server message belongs to; CopyEnd marks in front of it have done their duty. */
+  head(): Reply | undefined {
+    while (this.#items[this.#head]?.kind === 'CopyEnd') this.shift();
+    return this.#items[this.#head];
+  }
+
+  shift(): Reply | undefined {
+    const item = this.#items[this.#head];
+    if (item === undefined) return undefined;
+    this.#head += 1;
+    if (this.#head === this.#items.length) {
+      this.#items = [];
+      this.#head = 0;
+    } else if (this.#head > 1024) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  /** What comes after the head. */
+  second(): Reply | undefined {
+    this.head();
+    return this.#items[this.#head + 1];
+  }
+
+  last(): Reply | undefined {
+    return this.length === 0 ? undefined : this.#items[this.#items.length - 1];
+  }
+
+  /** Removes the newest entry. */
+  pop(): Reply | undefined {
+    return this.length === 0 ? undefined : this.#items.pop();
+  }
+
+  /** After an error in the extended protocol the server skips to Sync: takes out what it skips, oldest first. */
+  takeToSync(): { readonly skipped: Reply[]; readonly sync: boolean } {
+    const skipped: Reply[] = [];
+    for (let item = this.#items[this.#head]; item !== undefined; item = this.#items[this.#head]) {
+      if (item.kind === 'Sync') return { skipped, sync: true };
+      skipped.push(item);
+      this.shift();
+    }
+    return { skipped, sync: false };
+  }
+
+  /** In copy-in mode the server ignores Sync until CopyDone or CopyFail: no ReadyForQuery comes for those. */
+  dropSyncsOfCopy(): { readonly ended: boolean } {
+    const i = this.#head + 1;
+    while (this.#items[i]?.kind === 'Sync') this.#items.splice(i, 1);
+    return { ended: this.#items[i]?.kind === 'CopyEnd' };
+  }
+
+  some(test: (item: Reply) => boolean): boolean {
+    for (let i = this.#head; i < this.#items.length; i++) if (test(this.#items[i]!)) return true;
+    return false;
+  }
+
+  /** Everything, oldest first; the queue is empty afterwards. */
+  drain(): Reply[] {
+    const all = this.#items.slice(this.#head);
+    this.#items = [];
+    this.#head = 0;
+    return all;
+  }
+}

@@ -1,0 +1,94 @@
+import type { KnownFunction, KnownRelation } from '../sql/resolve-environment.ts';
+
+/** What the server last said of the session's settings, by `current_schemas(true)` and the like. */
+export interface KnownSettings {
+  /** Effective, implicit schemas included, in order. */
+  readonly searchPath: readonly string[];
+  readonly currentUser: string;
+  readonly sessionUser: string;
+}
+
+/** Names as this session sees them right now, by `nameKey`; what `Overlay` of name resolution reads. */
+export interface Answers {
+  readonly relations: Map<string, KnownRelation | null>;
+  readonly functions: Map<string, readonly KnownFunction[]>;
+}
+
+/**
+ * Settings and names that only the server knows for sure. "Ask, do not emulate": whatever may have changed them makes
+ * them unknown, and the next statement that depends on them waits for the server's answer.
+ */
+export class Settings {
+  /** ParameterStatus values. */
+  readonly reported = new Map<string, string>();
+  known: KnownSettings | null = null;
+  overlay: Answers = { relations: new Map(), functions: new Map() };
+  /** Temporary tables or uncommitted DDL of our own: the shared catalogue does not know the names. */
+  local: 'no' | 'transaction' | 'session' = 'no';
+  /** Grows with every change that a verdict may hang on. */
+  epoch = 0;
+  /** The open transaction contains a change: its end may take it back. */
+  touched = false;
+  #ddl = false;
+
+  /** A statement that may change search_path, role or the like has been forwarded. */
+  touch(): void {
+    this.touched = true;
+    this.#forget();
+  }
+
+  /** A statement that defines something has been forwarded. */
+  defines(what: 'Ddl' | 'TempTable'): void {
+    this.#ddl = true;
+    if (what === 'TempTable') this.local = 'session';
+    else if (this.local === 'no') this.local = 'transaction';
+    this.#forgetNames();
+  }
+
+  /** The transaction ends, or part of it is rolled back: what was touched may be as it was before. */
+  rolledBack(): void {
+    if (this.touched) this.#forget();
+    if (this.#ddl) this.#forgetNames();
+  }
+
+  /** The transaction ended; true: the shared catalogue should be read again. */
+  endTransaction(): boolean {
+    if (this.touched) this.#forget();
+    this.touched = false;
+    const ddl = this.#ddl;
+    if (ddl) this.#forgetNames();
+    this.#ddl = false;
+    return ddl;
+  }
+
+  /** The shared catalogue has caught up with our committed definitions. */
+  caughtUp(): void {
+    if (this.#ddl) return;
+    if (this.local === 'transaction') this.local = 'no';
+    this.#forgetNames();
+  }
+
+  answered(known: KnownSettings): void {
+    this.known = known;
+    this.#forgetNames();
+  }
+
+  get clientEncoding(): string {
+    return this.reported.get('client_encoding') ?? 'UTF8';
+  }
+
+  /** A backslash in a plain literal is just a backslash, as the parser here assumes. */
+  get standardStrings(): boolean {
+    return this.reported.get('standard_conforming_strings') !== 'off';
+  }
+
+  #forget(): void {
+    this.known = null;
+    this.#forgetNames();
+  }
+
+  #forgetNames(): void {
+    this.overlay = { relations: new Map(), functions: new Map() };
+    this.epoch += 1;
+  }
+}

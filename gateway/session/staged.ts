@@ -1,0 +1,50 @@
+import { encodeSync } from '../wire/frontend.ts';
+import { auditDenied } from './judge.ts';
+import { replacement } from './refusal.ts';
+import { type Reply, reply } from './replies.ts';
+import type { SessionState } from './state.ts';
+
+/** Bytes that wait for their record, with the reply that was noted for them. */
+export interface StagedUnit {
+  readonly bytes: Buffer;
+  readonly reply: Reply | null;
+}
+
+/**
+ * What cannot be recorded does not run: takes back everything that was noted for the staged messages (the newest of
+ * the reply queue) and sends replacements, so that the server fails where they would have run.
+ */
+export function refuseStaged(s: SessionState, units: readonly StagedUnit[], reason: string): void {
+  const replies = units.flatMap((unit) => (unit.reply === null ? [] : [unit.reply]));
+  for (const item of replies.toReversed()) {
+    s.replies.pop();
+    for (const running of item.running.toReversed()) s.names.undo(running.undo);
+    s.names.undo(item.undo);
+    for (const running of item.running) running.ended = true; // no outcome can be had either
+  }
+  const refusal = auditDenied(null, reason).refusal!;
+  let skipping = false;
+  for (const item of replies) {
+    if (item.kind === 'Sync') {
+      s.forward(encodeSync(), reply('Sync'));
+      skipping = false;
+    } else if (!skipping) skipping = replace(s, item, refusal);
+  }
+  s.skipping = skipping;
+}
+
+/** Sends what fails in the place of a message; true: the server skips to the next Sync after it. */
+function replace(s: SessionState, item: Reply, refusal: NonNullable<Reply['refusal']>): boolean {
+  const nonce = s.env.nonce();
+  if (item.kind === 'Query') {
+    s.forward(replacement.query(Buffer.alloc(0), nonce), reply('Query', { refusal, nonce }));
+    return false;
+  }
+  if (item.kind === 'FunctionCall') {
+    s.forward(replacement.functionCall(), reply('FunctionCall', { refusal }));
+    return false;
+  }
+  if (item.kind === 'CopyEnd') return false;
+  s.forward(replacement.extended(nonce), reply('Refused', { refusal, nonce }));
+  return true;
+}

@@ -1,0 +1,81 @@
+import type { SessionEnvironment, SessionPort } from './environment.ts';
+import type { Surroundings } from './judge.ts';
+import { Names, type Running } from './names.ts';
+import { type Reply, ReplyQueue } from './replies.ts';
+import { RowMeter } from './row-meter.ts';
+import { Settings } from './settings.ts';
+
+/** Everything a session remembers; the handlers of client and server messages share it. */
+export class SessionState {
+  readonly env: SessionEnvironment;
+  readonly port: SessionPort;
+  readonly names = new Names();
+  readonly settings = new Settings();
+  readonly replies = new ReplyQueue();
+  readonly rows = new RowMeter();
+  /** Milliseconds since the epoch, of the event at hand. */
+  now = 0;
+  /** ReadyForQuery's last word. */
+  transaction: 'I' | 'T' | 'E' = 'I';
+  /** The server drops (or will drop) everything up to the next Sync; so does the gateway. */
+  skipping = false;
+  /** Extended messages have been sent since the last Sync. */
+  pipelineOpen = false;
+  /** The server reads CopyData. */
+  copyIn = false;
+  /** CopyDone or CopyFail has been sent in this copy. */
+  copyEnded = false;
+  /** What remains of a spilled client message goes to the server, or nowhere. */
+  spillForwarded = false;
+  /** What remains of a spilled server message goes to the client. */
+  spillRelayed = true;
+  askFailed: string | null = null;
+  ended = false;
+  #statements = 0;
+
+  constructor(env: SessionEnvironment, port: SessionPort) {
+    this.env = env;
+    this.port = port;
+  }
+
+  nextStatement(): number {
+    this.#statements += 1;
+    return this.#statements;
+  }
+
+  /** Forwards a message and notes what the server owes for it. */
+  forward(bytes: Buffer, reply: Reply): void {
+    this.replies.push(reply);
+    this.port.toServer(bytes, reply);
+  }
+
+  surroundings(): Surroundings {
+    const { env, names, settings, now, askFailed } = this;
+    const aborted = this.transaction === 'E' && this.replies.length === 0;
+    return { env, names, settings, known: settings.known, clouded: false, aborted, askFailed, now };
+  }
+
+  /** Writes the outcome of a statement, once. */
+  finish(running: Running, status: FinishStatus, sqlstate: string | null = null, tag: string | null = null): void {
+    if (running.ended) return;
+    running.ended = true;
+    const rows = running.rows > 0 || tag === null ? running.rows : rowsOfTag(tag);
+    this.port.record({
+      kind: 'outcome',
+      statement: running.statement,
+      status,
+      rows,
+      bytes: running.bytes,
+      sqlstate,
+      tag,
+    });
+  }
+}
+
+type FinishStatus = 'Completed' | 'Failed' | 'Denied' | 'Cancelled' | 'Abandoned' | 'Skipped' | 'Unknown';
+
+/** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`. */
+function rowsOfTag(tag: string): number {
+  const count = /^(?:INSERT \d+|UPDATE|DELETE|MERGE|SELECT|COPY|FETCH|MOVE) (\d+)$/.exec(tag);
+  return count === null ? 0 : Number(count[1]);
+}
