@@ -157,7 +157,8 @@ function onError(s: SessionState, raw: Buffer, body: Buffer): void {
   const code = fields.get('C') ?? '';
   const head = s.replies.head();
   s.copyIn = false;
-  if (head === undefined || fields.get('V') === 'FATAL' || fields.get('V') === 'PANIC') {
+  s.fatal = fields.get('V') === 'FATAL' || fields.get('V') === 'PANIC';
+  if (head === undefined || s.fatal) {
     s.port.toClient(raw); // the connection ends; what ran has no outcome that we know of
     return;
   }

@@ -68,6 +68,11 @@ export class Session {
     return this.#state.replies.length > 0;
   }
 
+  /** The server has ended the session itself, in words that were relayed. */
+  get fatal(): boolean {
+    return this.#state.fatal;
+  }
+
   /** A step of the client. Throws ProtocolError for what the protocol does not allow. */
   client(step: Step, now: number): void {
     const s = this.#state;

@@ -31,6 +31,8 @@ export class SessionState {
   spillRelayed = true;
   askFailed: string | null = null;
   ended = false;
+  /** The server has said FATAL: nothing of ours need follow. */
+  fatal = false;
   #statements = 0;
 
   constructor(env: SessionEnvironment, port: SessionPort) {

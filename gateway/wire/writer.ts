@@ -14,32 +14,38 @@ export class Writer {
   }
 
   uint8(value: number): this {
-    this.#bytes.writeUInt8(value, this.#grow(1));
+    const at = this.#grow(1);
+    this.#bytes.writeUInt8(value, at);
     return this;
   }
 
   uint16(value: number): this {
-    this.#bytes.writeUInt16BE(value, this.#grow(2));
+    const at = this.#grow(2);
+    this.#bytes.writeUInt16BE(value, at);
     return this;
   }
 
   int16(value: number): this {
-    this.#bytes.writeInt16BE(value, this.#grow(2));
+    const at = this.#grow(2);
+    this.#bytes.writeInt16BE(value, at);
     return this;
   }
 
   int32(value: number): this {
-    this.#bytes.writeInt32BE(value, this.#grow(4));
+    const at = this.#grow(4);
+    this.#bytes.writeInt32BE(value, at);
     return this;
   }
 
   uint32(value: number): this {
-    this.#bytes.writeUInt32BE(value, this.#grow(4));
+    const at = this.#grow(4);
+    this.#bytes.writeUInt32BE(value, at);
     return this;
   }
 
   bytes(value: Buffer): this {
-    value.copy(this.#bytes, this.#grow(value.length));
+    const at = this.#grow(value.length); // first: it may replace #bytes
+    value.copy(this.#bytes, at);
     return this;
   }
 

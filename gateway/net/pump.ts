@@ -1,0 +1,306 @@
+import type { Socket } from 'node:net';
+import type { AuditLog, SessionEndReason, SessionRecorder, StatementRecord } from '../audit/record.ts';
+import type { SessionEnvironment, SessionPort } from '../session/environment.ts';
+import { encodeRefusal, type Refusal, SQLSTATE } from '../session/refusal.ts';
+import type { Reply } from '../session/replies.ts';
+import { Session } from '../session/session.ts';
+import type { StagedUnit } from '../session/staged.ts';
+import { encodeParameterStatus } from '../wire/backend.ts';
+import { ProtocolError } from '../wire/errors.ts';
+import { encodeTerminate } from '../wire/frontend.ts';
+import { MessageReader } from '../wire/reader.ts';
+import { BACKEND, FRONTEND } from '../wire/types.ts';
+import { Outbox } from './outbox.ts';
+
+/** Greatest Bind or FunctionCall that is held whole; a longer Bind is decided by its head. */
+const HELD_MESSAGE = 1024 * 1024;
+/** As the server has it: 1 GB less a byte. */
+const MAX_MESSAGE = 0x3fffffff;
+/** Greatest server message of the kinds that are looked into. */
+const HELD_ANSWER = 1024 * 1024;
+/** A client that says nothing more but may still read is probed for life this often while a statement runs. */
+const PROBE_INTERVAL = 500;
+
+export interface PumpOptions {
+  readonly client: Socket;
+  readonly server: Socket;
+  /** Bytes that came with the start-up packet or the server's last start-up answer. */
+  readonly clientRest: Buffer;
+  readonly serverRest: Buffer;
+  readonly environment: (wake: () => void) => SessionEnvironment;
+  readonly reported: ReadonlyMap<string, string>;
+  readonly audit: AuditLog;
+  readonly recorder: SessionRecorder;
+  readonly statementBytes: number;
+  readonly now: () => number;
+  readonly cancelUpstream: () => void;
+  /** Reads the shared catalogue again, then calls back. */
+  readonly refreshCatalog: (done: () => void) => void;
+  readonly onRecord: (record: StatementRecord) => void;
+  readonly onEnd: (reason: SessionEndReason, bytes: { readonly toClient: number; readonly toServer: number }) => void;
+}
+
+/** Moves one session's bytes: sockets, readers, the order of records before bytes, backpressure, the end. */
+export class Pump implements SessionPort {
+  readonly #o: PumpOptions;
+  readonly #session: Session;
+  readonly #fromClient: MessageReader;
+  readonly #fromServer: MessageReader;
+  readonly #toClient: Outbox;
+  readonly #toServer: Outbox;
+  /** Messages whose records have not reached their durability. */
+  #staged: StagedUnit[] = [];
+  #settling = false;
+  #recorded = false;
+  #ended = false;
+  #clientHalfClosed = false;
+  #probe: NodeJS.Timeout | null = null;
+  #lastActivity: number;
+
+  constructor(options: PumpOptions) {
+    this.#o = options;
+    this.#lastActivity = options.now();
+    this.#toClient = new Outbox(options.client);
+    this.#toServer = new Outbox(options.server);
+    const spillText = (type: number) =>
+      type === FRONTEND.Query || type === FRONTEND.Parse ? options.statementBytes + 1024 : HELD_MESSAGE;
+    this.#fromClient = new MessageReader({
+      direction: 'frontend',
+      streamed: new Set([FRONTEND.CopyData]),
+      spill: spillText,
+      maxLength: () => MAX_MESSAGE,
+    });
+    this.#fromServer = new MessageReader({
+      direction: 'backend',
+      streamed: new Set([BACKEND.DataRow, BACKEND.CopyData, BACKEND.FunctionCallResponse]),
+      spill: () => HELD_ANSWER,
+      maxLength: () => MAX_MESSAGE,
+    });
+    this.#session = new Session(
+      options.environment(() => this.#guard(() => this.#wake())),
+      this,
+      options.reported,
+    );
+  }
+
+  /** Begins to relay. */
+  start(): void {
+    const { client, server } = this.#o;
+    client.on('data', (chunk: Buffer) => this.#guard(() => this.#onClientData(chunk)));
+    client.on('end', () => this.#guard(() => this.#onClientEnd()));
+    client.on('error', () => this.#onClientGone());
+    client.on('close', () => this.#onClientGone());
+    client.on('drain', () => this.#flow());
+    server.on('data', (chunk: Buffer) => this.#guard(() => this.#onServerData(chunk)));
+    server.on('error', () => this.#onServerGone());
+    server.on('close', () => this.#onServerGone());
+    server.on('end', () => this.#onServerGone());
+    server.on('drain', () => this.#flow());
+    if (this.#o.serverRest.length > 0) this.#guard(() => this.#onServerData(this.#o.serverRest));
+    if (this.#o.clientRest.length > 0) this.#guard(() => this.#onClientData(this.#o.clientRest));
+    client.resume();
+    server.resume();
+  }
+
+  /** Milliseconds since the client last sent something, if nothing is running. */
+  idleSince(): number {
+    return this.#session.running ? 0 : this.#o.now() - this.#lastActivity;
+  }
+
+  /** Nothing outstanding, no open transaction. */
+  get idle(): boolean {
+    return this.#session.idle && this.#staged.length === 0;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** A CancelRequest with this session's key came in. */
+  cancel(): void {
+    if (!this.#ended) this.#o.cancelUpstream();
+  }
+
+  // SessionPort
+
+  toServer(bytes: Buffer, reply: Reply | null): void {
+    if (this.#recorded || this.#settling) this.#staged.push({ bytes, reply });
+    else this.#toServer.push(bytes);
+  }
+
+  toClient(bytes: Buffer): void {
+    this.#toClient.push(bytes);
+  }
+
+  record(record: StatementRecord): void {
+    this.#o.recorder.record(record);
+    this.#o.onRecord(record);
+    // An outcome need not be on disk before what the client sends next.
+    if (record.kind !== 'outcome') this.#recorded = true;
+  }
+
+  cancelUpstream(): void {
+    this.#o.cancelUpstream();
+  }
+
+  resume(): void {
+    this.#readClient();
+    this.#flow();
+  }
+
+  refreshCatalog(): void {
+    this.#o.refreshCatalog(() =>
+      this.#guard(() => {
+        this.#session.catalogRefreshed(this.#o.now());
+        this.#afterTurn();
+      }),
+    );
+  }
+
+  end(reason: SessionEndReason, last: Buffer | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#probe !== null) clearInterval(this.#probe);
+    const { client, server } = this.#o;
+    if (this.#session.running) this.#o.cancelUpstream();
+    this.#session.close();
+    this.#o.recorder.end(reason);
+    this.#toServer.push(encodeTerminate());
+    this.#toServer.flush();
+    server.end();
+    if (last !== null) this.#toClient.push(last);
+    this.#toClient.flush();
+    client.end();
+    // A peer that does not take its last bytes does not keep the session alive.
+    const timer = setTimeout(() => {
+      client.destroy();
+      server.destroy();
+    }, 2000);
+    timer.unref();
+    this.#o.onEnd(reason, { toClient: this.#toClient.written, toServer: this.#toServer.written });
+  }
+
+  /** Ends the session from outside (drain, idle, age) with a FATAL. */
+  terminate(reason: SessionEndReason, refusal: Refusal): void {
+    this.end(reason, encodeRefusal(refusal, true));
+  }
+
+  // Client side
+
+  #onClientData(chunk: Buffer): void {
+    this.#lastActivity = this.#o.now();
+    this.#fromClient.push(chunk);
+    this.#readClient();
+    this.#afterTurn();
+  }
+
+  #readClient(): void {
+    while (!this.#ended && !this.#session.busy) {
+      const step = this.#fromClient.next();
+      if (step === null) break;
+      this.#session.client(step, this.#o.now());
+    }
+  }
+
+  /**
+   * The client sends nothing more. A tool that half-closes still wants its answer; a killed one is found out by
+   * writing to it: ParameterStatus may come at any time and says nothing new here.
+   */
+  #onClientEnd(): void {
+    this.#clientHalfClosed = true;
+    if (!this.#session.running && !this.#session.busy) return this.end('ClientGone', null);
+    const { reported } = this.#o;
+    const probe = encodeParameterStatus('server_version', reported.get('server_version') ?? '');
+    const send = () => {
+      if (this.#o.client.writableLength === 0) this.#o.client.write(probe);
+    };
+    this.#probe = setInterval(send, PROBE_INTERVAL);
+    this.#probe.unref();
+  }
+
+  #onClientGone(): void {
+    this.end('ClientGone', null);
+  }
+
+  // Server side
+
+  #onServerData(chunk: Buffer): void {
+    this.#fromServer.push(chunk);
+    for (let step = this.#fromServer.next(); step !== null && !this.#ended; step = this.#fromServer.next()) {
+      this.#session.server(step, this.#o.now());
+    }
+    this.#lastActivity = this.#o.now();
+    this.#afterTurn();
+    if (this.#clientHalfClosed && !this.#session.running && !this.#session.busy) this.end('ClientGone', null);
+  }
+
+  #onServerGone(): void {
+    const refusal: Refusal = { code: SQLSTATE.connectionFailure, message: 'the database server closed the connection' };
+    this.end('ServerGone', this.#session.fatal ? null : encodeRefusal(refusal, true));
+  }
+
+  // Both
+
+  #wake(): void {
+    this.#session.wake(this.#o.now());
+    this.#afterTurn();
+  }
+
+  /** End of one turn: records first, then bytes. */
+  #afterTurn(): void {
+    if (this.#ended) return;
+    if (this.#recorded && !this.#settling) this.#settle();
+    this.#toServer.flush();
+    this.#toClient.flush();
+    this.#flow();
+  }
+
+  #settle(): void {
+    this.#recorded = false;
+    this.#settling = true;
+    const units = this.#staged;
+    this.#staged = [];
+    this.#o.audit.settle((error) => this.#guard(() => this.#settled(units, error)));
+  }
+
+  #settled(units: readonly StagedUnit[], error: Error | null): void {
+    this.#settling = false;
+    if (this.#ended) return;
+    if (error === null) for (const { bytes } of units) this.#toServer.push(bytes);
+    else {
+      // What was staged after these hangs on them: all of it is refused together.
+      const all = [...units, ...this.#staged];
+      this.#staged = [];
+      this.#recorded = false;
+      this.#session.refuseStaged(all, error.message);
+    }
+    if (this.#staged.length > 0 && !this.#recorded) this.#releaseStaged();
+    this.#afterTurn();
+  }
+
+  /** Staged only because of the order: no record of theirs is outstanding. */
+  #releaseStaged(): void {
+    for (const { bytes } of this.#staged) this.#toServer.push(bytes);
+    this.#staged = [];
+  }
+
+  /** Backpressure both ways: a slow reader stops the other side. */
+  #flow(): void {
+    if (this.#ended) return;
+    const { client, server } = this.#o;
+    const clientMay = !this.#session.busy && !server.writableNeedDrain && this.#staged.length < 4096;
+    if (clientMay === client.isPaused()) clientMay ? client.resume() : client.pause();
+    const serverMay = !client.writableNeedDrain;
+    if (serverMay === server.isPaused()) serverMay ? server.resume() : server.pause();
+  }
+
+  #guard(turn: () => void): void {
+    if (this.#ended) return;
+    try {
+      turn();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.terminate('ProtocolViolation', { code: error.sqlstate, message: error.message });
+    }
+  }
+}
