@@ -1,30 +1,58 @@
-# Everything runs on the Node of node_modules/.bin (24), whatever Node (>= 20) the system has.
+# Everything runs on the Node of node_modules/.bin (24), whatever Node (>= 20) the system has; only npm runs on the
+# system's. GNU make 3.81 (macOS) and later. SHELL also keeps 3.81 from looking commands up in the old PATH.
 SHELL := /bin/bash
+SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.postern-installed
+ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test fuzz clean
+.PHONY: help install check check-types check-lint check-dead check-tree check-generated test drivers bench fuzz \
+	golden types clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
-install: $(STAMP) ## Install what the lockfile names
+install: $(STAMP) ## Install what the lockfile names, when it has changed
 
-$(STAMP): package-lock.json
-	npm ci
+$(STAMP): package-lock.json .npmrc
+	PATH='$(SYSTEM_PATH)' npm ci
 	@touch $@
 
-check: install ## Types, lint, import directions, file lengths
+check: check-types check-lint check-tree check-generated ## Types, lint, import directions, file lengths, generated files
+
+check-types: install ## Types
 	tsc -p .
+
+check-lint: install ## Lint and format
 	biome check .
+
+check-dead: install ## Dead code: exports, files and dependencies that nobody uses
+	knip
+
+check-tree: install ## Import directions between the rooms, file lengths
 	node tools/check-tree.ts
 
-test: install ## All tests; needs Node, npm and make alone
-	vitest run
+check-generated: install ## Generated files are what their generators make
+	@set -e; for generator in tools/generate-*.ts; do if [ -e "$$generator" ]; then node "$$generator" --check; fi; done
 
-fuzz: install ## The property tests, for longer
-	FUZZ_RUNS=20000 vitest run test/wire
+test: install ## All tests; needs Node, npm and make alone. ARGS=test/wire for one room
+	vitest run $(ARGS)
 
-clean: ## Remove what was installed
-	rm -rf node_modules
+drivers: install ## Foreign clients (psql, psycopg, asyncpg, pgx, pgjdbc) through the gateway. ARGS=psycopg for one
+	node drivers/run.ts $(ARGS)
+
+bench: install ## Direct, PgBouncer and the gateway side by side; writes docs/benchmarks.md. ARGS=--quick to try it
+	node bench/run.ts $(ARGS)
+
+fuzz: install ## The property tests, for longer. ARGS=test/wire for one room
+	FUZZ_RUNS=$${FUZZ_RUNS:-20000} vitest run --testTimeout=1800000 $(ARGS)
+
+golden: install ## Regenerate golden files from what the code does now; read the diff before you commit it
+	UPDATE_GOLDEN=1 vitest run --update $(ARGS)
+
+types: install ## Regenerate generated files
+	@set -e; for generator in tools/generate-*.ts; do if [ -e "$$generator" ]; then node "$$generator"; fi; done
+
+clean: ## Remove what was installed or built
+	rm -rf node_modules .cache drivers/*/.venv drivers/*/target bench/results
