@@ -24,8 +24,10 @@ export class ByteSource {
     this.#wake?.();
   };
 
-  constructor(socket: Socket) {
+  /** `initial`: bytes of this socket that came earlier. */
+  constructor(socket: Socket, initial: Buffer = EMPTY) {
     this.#socket = socket;
+    this.#bytes = initial;
     // Stays for the socket's life: an error between two owners would otherwise end the process.
     socket.on('error', ignore);
     socket.pause();

@@ -1,0 +1,76 @@
+import { constants, X509Certificate } from 'node:crypto';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import type { ListenerTls, SecretKey, SecretSource } from '../config/document.ts';
+
+export interface CertificatesOptions {
+  /** Name of a Secret with the keys tls.crt and tls.key; null: no TLS. */
+  readonly secret: string | null;
+  readonly minVersion: ListenerTls['minVersion'];
+  /** Authorities of client certificates; null: none are asked for. */
+  readonly clientCa: SecretKey | null;
+  readonly secrets: SecretSource;
+  /** Called once for each bad pair; the certificate before it stays in force. The message names no key material. */
+  readonly onError: (message: string) => void;
+}
+
+const OPTIONS =
+  // As PostgreSQL: no resumption, which would carry a client certificate past its check; no renegotiation.
+  constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION;
+
+/** The listeners' certificate, read from its Secret anew for each connection and parsed when it has changed. */
+export class Certificates {
+  readonly #options: CertificatesOptions;
+  #current: SecureContext | null = null;
+  #seen: readonly (Buffer | undefined)[] = [];
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+  }
+
+  /** The context for the next connection; null: there is no usable certificate yet. */
+  context(): SecureContext | null {
+    const { secret, secrets, clientCa } = this.#options;
+    if (secret === null) return null;
+    const read = [
+      secrets.read(secret, 'tls.crt'),
+      secrets.read(secret, 'tls.key'),
+      clientCa === null ? undefined : secrets.read(clientCa.secret, clientCa.key),
+    ];
+    if (this.#seen.length === 0 || read.some((bytes, i) => !same(bytes, this.#seen[i]))) {
+      this.#seen = read;
+      this.#load(read[0], read[1], read[2]);
+    }
+    return this.#current;
+  }
+
+  #load(cert: Buffer | undefined, key: Buffer | undefined, ca: Buffer | undefined): void {
+    const { secret, clientCa, minVersion, onError } = this.#options;
+    const stays = this.#current === null ? 'TLS is not available' : 'the certificate before it stays in force';
+    if (cert === undefined || key === undefined) {
+      onError(`Secret ${secret}: ${cert === undefined ? 'tls.crt' : 'tls.key'} is missing; ${stays}`);
+      return;
+    }
+    if (clientCa !== null && ca === undefined) {
+      onError(`Secret ${clientCa.secret}: ${clientCa.key} is missing; ${stays}`);
+      return;
+    }
+    try {
+      const authorities = ca === undefined ? {} : { ca: checkedBundle(ca) };
+      const versions = { minVersion: `TLSv${minVersion}` } as const;
+      this.#current = createSecureContext({ cert, key, ...authorities, ...versions, secureOptions: OPTIONS });
+    } catch (error) {
+      onError(`Secret ${secret}: ${error instanceof Error ? error.message : 'not readable'}; ${stays}`);
+    }
+  }
+}
+
+/** Node ignores what it cannot read in a bundle; an empty one would then mean the system's authorities. */
+function checkedBundle(pem: Buffer): Buffer {
+  new X509Certificate(pem);
+  return pem;
+}
+
+function same(a: Buffer | undefined, b: Buffer | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.equals(b);
+}
