@@ -178,7 +178,7 @@ export interface NegotiateProtocolVersion {
 export function decodeNegotiateProtocolVersion(body: Buffer): NegotiateProtocolVersion {
   const cursor = new Cursor('NegotiateProtocolVersion', body);
   const version = cursor.int32();
-  const count = cursor.int32();
+  const count = cursor.uint32(); // nothing is allocated for it: a false one ends at the body's end
   const unknownOptions: string[] = [];
   for (let i = 0; i < count; i++) unknownOptions.push(cursor.name());
   cursor.end();
@@ -291,6 +291,13 @@ export function encodeRowDescription(fields: readonly Field[]): Buffer {
         .uint16(f.format),
     )
     .finish();
+}
+
+export function decodeFunctionCallResponse(body: Buffer): { readonly value: Buffer | null } {
+  const cursor = new Cursor('FunctionCallResponse', body);
+  const value = cursor.value();
+  cursor.end();
+  return { value };
 }
 
 export function encodeFunctionCallResponse(value: Buffer | null): Buffer {

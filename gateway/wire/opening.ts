@@ -2,6 +2,7 @@
  * The packets without a type byte that open a connection: StartupMessage, SSLRequest, GSSENCRequest, CancelRequest
  * (PostgreSQL documentation, 54.2.1 and 54.7), and the first byte of a TLS ClientHello (direct TLS).
  */
+import { isUtf8 } from 'node:buffer';
 import { ProtocolError } from './errors.ts';
 import { Writer } from './writer.ts';
 
@@ -61,7 +62,11 @@ function readStartup(packet: Buffer, code: number, size: number): StartupMessage
   const version = { kind: 'StartupMessage', major: code >>> 16, minor: code & 0xffff, size } as const;
   // What another major's packet holds is not known: the caller refuses it by its number.
   if (version.major !== 3) return { ...version, parameters: new Map(), unknownOptions: [] };
-  const strings = packet.subarray(8).toString('utf8').split('\0');
+  const body = packet.subarray(8);
+  // Replacement characters would make different names look the same.
+  // Test: "a startup parameter that is not UTF-8 is refused".
+  if (!isUtf8(body)) throw new ProtocolError('startup parameters must be UTF-8');
+  const strings = body.toString('utf8').split('\0');
   // name, value, …, an empty name as terminator, and what follows the last NUL, which must be nothing.
   if (strings.length < 2 || strings.length % 2 !== 0 || strings.at(-1) !== '' || strings.at(-2) !== '') {
     throw new ProtocolError('invalid startup packet layout: expected terminator as last byte');
