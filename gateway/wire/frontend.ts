@@ -193,7 +193,7 @@ export function decodeFunctionCall(body: Buffer): FunctionCall {
   return { kind: 'FunctionCall', functionOid, formats, parameters, resultFormat };
 }
 
-export function decodeCopyData(body: Buffer): CopyData {
+function decodeCopyData(body: Buffer): CopyData {
   return { kind: 'CopyData', data: body };
 }
 
@@ -225,8 +225,8 @@ export function decodeTerminate(body: Buffer): EmptyMessage<'Terminate'> {
   return decodeEmpty('Terminate', body);
 }
 
-/** The raw view of a 'p' message; the three decoders below say what is in it. */
-export function decodePasswordMessage(body: Buffer): PasswordMessage {
+/** The raw view; the three decoders below say what is in it. */
+function decodePasswordMessage(body: Buffer): PasswordMessage {
   return { kind: 'PasswordMessage', data: body };
 }
 

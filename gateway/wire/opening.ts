@@ -25,7 +25,7 @@ export type Opening =
   | StartupMessage;
 
 /** MAX_STARTUP_PACKET_LENGTH of the server. */
-export const MAX_STARTUP_PACKET_LENGTH = 10_000;
+const MAX_STARTUP_PACKET_LENGTH = 10_000;
 
 const CANCEL_REQUEST = 80877102;
 const SSL_REQUEST = 80877103;

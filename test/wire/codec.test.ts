@@ -310,4 +310,6 @@ test('messages that fill whatever length they have are taken whole', () => {
   for (const message of UNBOUNDED_SAMPLES.frontend) {
     expect(frontend.decodeFrontend(message[0]!, message.subarray(5))).toMatchObject({ data: message.subarray(5) });
   }
+  const answer = frontend.encodeSASLResponse(Buffer.from([0, 255]));
+  expect(frontend.decodeSASLResponse(answer.subarray(5))).toEqual(Buffer.from([0, 255]));
 });
