@@ -1,0 +1,202 @@
+import { Worker } from 'node:worker_threads';
+import type { Analysis } from '../sql/facts.ts';
+import { AnalysisCache } from './cache.ts';
+import type { Answer } from './protocol.ts';
+
+export interface AnalyzerOptions {
+  readonly workers: number;
+  /** Longest text that is parsed, in bytes. */
+  readonly statementBytes: number;
+  /** Longest time for one text, in milliseconds. */
+  readonly watchdog: number;
+  readonly cacheBytes: number;
+}
+
+/** Texts to facts, by threads that may hang or break without harm to anybody else. */
+export interface Analyzer {
+  /** The answer at once where it is known, else later. Never rejects. `text` is valid UTF-8 without NUL. */
+  analyze(text: Buffer): Analysis | Promise<Analysis>;
+  close(): Promise<void>;
+  readonly stats: { hits: number; misses: number; restarts: number; timeouts: number };
+}
+
+interface Job {
+  readonly id: number;
+  readonly text: Buffer;
+  readonly key: string;
+  readonly done: (analysis: Analysis) => void;
+}
+
+/** Starts the threads and waits until they can parse. */
+export async function createAnalyzer(options: AnalyzerOptions): Promise<Analyzer> {
+  const pool = new Pool(options);
+  await pool.start();
+  return pool;
+}
+
+const CLOSED: Analysis = { kind: 'NotUnderstood', reason: 'the gateway is shutting down', hint: 'Connect again.' };
+const SLOW: Analysis = {
+  kind: 'NotUnderstood',
+  reason: 'it takes too long to parse',
+  hint: 'Make the statement shorter.',
+};
+
+class Pool implements Analyzer {
+  readonly stats = { hits: 0, misses: 0, restarts: 0, timeouts: 0 };
+  readonly #options: AnalyzerOptions;
+  readonly #cache: AnalysisCache;
+  readonly #pending = new Map<string, Promise<Analysis>>();
+  readonly #waiting: Job[] = [];
+  readonly #threads: Thread[] = [];
+  #closed = false;
+  #nextId = 1;
+
+  constructor(options: AnalyzerOptions) {
+    this.#options = options;
+    this.#cache = new AnalysisCache(options.cacheBytes);
+  }
+
+  async start(): Promise<void> {
+    for (let i = 0; i < this.#options.workers; i++)
+      this.#threads.push(new Thread(this.#options.watchdog, this.#callbacks));
+    await Promise.all(this.#threads.map((thread) => thread.ready));
+  }
+
+  analyze(text: Buffer): Analysis | Promise<Analysis> {
+    if (text.length > this.#options.statementBytes) {
+      return {
+        kind: 'NotUnderstood',
+        reason: `it is longer than ${this.#options.statementBytes} bytes`,
+        hint: 'Send data as parameters or by COPY; spec.limits.statementBytes sets the limit.',
+      };
+    }
+    const key = text.toString('utf8');
+    const known = this.#cache.get(key);
+    if (known !== undefined) {
+      this.stats.hits += 1;
+      return known;
+    }
+    this.stats.misses += 1;
+    return this.#pending.get(key) ?? this.#submit(text, key);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const job of this.#waiting.splice(0)) job.done(CLOSED);
+    await Promise.all(this.#threads.map((thread) => thread.close()));
+  }
+
+  #submit(text: Buffer, key: string): Promise<Analysis> {
+    if (this.#closed) return Promise.resolve(CLOSED);
+    const promise = new Promise<Analysis>((done) => {
+      this.#waiting.push({ id: this.#nextId++, text: Buffer.from(text), key, done });
+    });
+    this.#pending.set(key, promise);
+    void promise.then(() => this.#pending.delete(key));
+    this.#dispatch();
+    return promise;
+  }
+
+  #dispatch(): void {
+    for (const thread of this.#threads) {
+      if (this.#waiting.length === 0) return;
+      if (thread.free) thread.run(this.#waiting.shift()!);
+    }
+  }
+
+  readonly #callbacks: ThreadCallbacks = {
+    free: () => this.#dispatch(),
+    done: (job, analysis, restarted) => {
+      if (restarted) this.stats.restarts += 1;
+      else this.#cache.set(job.key, analysis);
+      job.done(analysis);
+    },
+    lost: (job, timedOut) => {
+      this.stats.restarts += 1;
+      if (timedOut) this.stats.timeouts += 1;
+      job?.done(this.#closed ? CLOSED : SLOW);
+    },
+  };
+}
+
+interface ThreadCallbacks {
+  readonly free: () => void;
+  readonly done: (job: Job, analysis: Analysis, restarted: boolean) => void;
+  /** The thread had to be replaced while it worked on `job`. */
+  readonly lost: (job: Job | null, timedOut: boolean) => void;
+}
+
+/** One worker thread with at most one text in it, replaced when it hangs or dies. */
+class Thread {
+  ready!: Promise<void>;
+  readonly #watchdog: number;
+  readonly #callbacks: ThreadCallbacks;
+  #worker!: Worker;
+  #job: Job | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #up = false;
+  #closed = false;
+
+  constructor(watchdog: number, callbacks: ThreadCallbacks) {
+    this.#watchdog = watchdog;
+    this.#callbacks = callbacks;
+    this.#start();
+  }
+
+  get free(): boolean {
+    return this.#up && this.#job === null;
+  }
+
+  run(job: Job): void {
+    this.#job = job;
+    this.#timer = setTimeout(() => this.#replace(true), this.#watchdog);
+    this.#worker.postMessage({ id: job.id, text: job.text });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#worker.terminate();
+  }
+
+  #start(): void {
+    this.#up = false;
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits: { stackSizeMb: 64 } });
+    this.#worker = worker;
+    worker.unref();
+    this.ready = new Promise((resolve) => {
+      worker.on('message', (answer: Answer) => {
+        if (answer.kind === 'Done') return this.#finish(answer);
+        this.#up = true;
+        resolve();
+        this.#callbacks.free();
+      });
+    });
+    worker.on('error', () => this.#ended(worker));
+    worker.on('exit', () => this.#ended(worker));
+  }
+
+  #finish(answer: Answer & { kind: 'Done' }): void {
+    const job = this.#take();
+    if (job !== null) this.#callbacks.done(job, answer.analysis, answer.restarted);
+    this.#callbacks.free();
+  }
+
+  #take(): Job | null {
+    const job = this.#job;
+    this.#job = null;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    return job;
+  }
+
+  #ended(worker: Worker): void {
+    if (worker === this.#worker && !this.#closed) this.#replace(false);
+    else if (this.#closed) this.#callbacks.lost(this.#take(), false);
+  }
+
+  #replace(timedOut: boolean): void {
+    const [job, stuck] = [this.#take(), this.#worker];
+    this.#start();
+    void stuck.terminate();
+    this.#callbacks.lost(job, timedOut);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The parser's thread. Trees never leave it: cloning one fails from a few thousand terms on. A throw that is not a
+ * syntax error has left the WASM instance damaged (its stack is not unwound), so a new one takes its place.
+ */
+import { parentPort } from 'node:worker_threads';
+import { analyzeTree } from '../sql/analyze.ts';
+import type { Analysis } from '../sql/facts.ts';
+import { loadParser, type Parser, SqlSyntaxError } from './parser.ts';
+import type { Answer, Job } from './protocol.ts';
+
+const port = parentPort!;
+let parser: Parser = await loadParser();
+say({ kind: 'Ready' });
+
+port.on('message', (job: Job) => {
+  const { analysis, damaged } = analyze(Buffer.from(job.text));
+  if (!damaged) return say({ kind: 'Done', id: job.id, analysis, restarted: false });
+  void loadParser().then((fresh) => {
+    parser = fresh;
+    say({ kind: 'Done', id: job.id, analysis, restarted: true });
+  });
+});
+
+function say(message: Answer): void {
+  port.postMessage(message);
+}
+
+function analyze(text: Buffer): { analysis: Analysis; damaged: boolean } {
+  try {
+    return {
+      analysis: { kind: 'Statements', statements: analyzeTree(parser.parse(text.toString('utf8')), text) },
+      damaged: false,
+    };
+  } catch (error) {
+    if (error instanceof SqlSyntaxError) {
+      return { analysis: { kind: 'SyntaxError', message: error.message, position: error.position }, damaged: false };
+    }
+    const hint = 'Write it with fewer terms: IN (…), arrays or a join in place of long chains of operators.';
+    return {
+      analysis: { kind: 'NotUnderstood', reason: 'it is too deeply nested or too long to be parsed', hint },
+      damaged: true,
+    };
+  }
+}
