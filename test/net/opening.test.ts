@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -427,23 +426,5 @@ describe('limits', () => {
       ),
     );
     expect(closed.reduce((sum, each) => sum + each, 0)).toBe(6);
-  });
-});
-
-describe('psql', () => {
-  function psql(conninfo: string): Promise<string> {
-    return new Promise((resolve) => {
-      const env = { ...process.env, PGCONNECT_TIMEOUT: '5' };
-      execFile('psql', ['-X', '-w', '-c', 'SELECT 1', conninfo], { env }, (_error, _out, stderr) => resolve(stderr));
-    });
-  }
-
-  test('libpq shows our refusals, in clear and over TLS', async () => {
-    const to = await door();
-    const base = `host=127.0.0.1 port=${to.port} user=ana dbname=shop gssencmode=disable`;
-    expect(await psql(`${base} sslmode=disable`)).toContain('sslmode=require');
-    const over = await door({ limits: { connections: 0, connectionsPerSource: 0 } });
-    const refused = await psql(`host=127.0.0.1 port=${over.port} user=ana dbname=shop sslmode=require`);
-    expect(refused).toContain('limit of 0 connections');
   });
 });
