@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto';
+import type { Analyzer } from './analysis/analyzer.ts';
+import type { AuditLog } from './audit/record.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import type { ConfigDocument, Revision } from './config/document.ts';
+import { isExpired } from './identity/expiry.ts';
+import type { Identity } from './identity/identity.ts';
+import { decide } from './policy/decide.ts';
+import { effectivePolicies, selectPolicies } from './policy/effective.ts';
+import { checkSetting } from './policy/settings.ts';
+import type { PoliciesInForce, SessionEnvironment, SessionOver } from './session/environment.ts';
+import { SQLSTATE } from './session/refusal.ts';
+import type { Analysis, RawStatement } from './sql/facts.ts';
+import { resolve } from './sql/resolve.ts';
+
+/** What all sessions of a gateway share. */
+export interface Shared {
+  readonly revision: () => Revision;
+  readonly analyzer: Analyzer;
+  readonly catalog: Catalog;
+  readonly audit: AuditLog;
+  readonly now: () => number;
+}
+
+/** Whose session it is. */
+export interface Principal {
+  readonly identity: Identity;
+  readonly database: string;
+  readonly role: string;
+  readonly serverMajor: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+}
+
+/** The policies in force for a principal, computed anew only when a revision or an expiry changes them. */
+export function followPolicies(
+  shared: Shared,
+  principal: Omit<Principal, 'serverMajor' | 'startedAt'>,
+): (now: number) => PoliciesInForce {
+  let seen: Revision | null = null;
+  let until = 0;
+  let inForce!: PoliciesInForce;
+  return (now) => {
+    const revision = shared.revision();
+    if (revision !== seen || now >= until) {
+      const { policies } = revision.document;
+      const selected = selectPolicies(policies, principal.identity, principal.database, now);
+      const effective = effectivePolicies(selected, principal.role);
+      seen = revision;
+      until = Math.min(
+        ...policies.map(({ expiresAt }) =>
+          expiresAt !== null && expiresAt > now ? expiresAt : Number.POSITIVE_INFINITY,
+        ),
+      );
+      inForce = { effective, revision: revision.revision, timed: selected.some(({ window }) => window !== null) };
+    }
+    return inForce;
+  };
+}
+
+export function createEnvironment(shared: Shared, principal: Principal, wake: () => void): SessionEnvironment {
+  const { identity, database, serverMajor } = principal;
+  const policies = followPolicies(shared, principal);
+  /** The last answer that came late: it may be one that no cache keeps. */
+  let late: { readonly text: Buffer; readonly analysis: Analysis } | null = null;
+  let catalogFailed = false;
+  return {
+    identity,
+    serverMajor,
+    database,
+    statementBytes: shared.revision().document.limits.statementBytes,
+    policies,
+    analyze(text) {
+      if (late?.text.equals(text) === true) return late.analysis;
+      const answer = shared.analyzer.analyze(text);
+      if (!(answer instanceof Promise)) return answer;
+      const copy = Buffer.from(text);
+      void answer.then((analysis) => {
+        late = { text: copy, analysis };
+        wake();
+      });
+      return null;
+    },
+    catalog() {
+      const snapshot = shared.catalog.snapshot(database);
+      if (snapshot !== undefined) return snapshot;
+      if (catalogFailed) {
+        catalogFailed = false; // this statement is refused; the next one tries again
+        return undefined;
+      }
+      shared.catalog.ensure(database).then(wake, () => {
+        catalogFailed = true;
+        wake();
+      });
+      return null;
+    },
+    resolve,
+    decide,
+    checkSetting,
+    functionFacts: (oid, parameters) => functionFacts(shared.catalog, database, { oid, parameters }),
+    auditUnavailable() {
+      const { state } = shared.audit;
+      return state.available || shared.revision().document.audit.onFailure === 'Allow' ? null : state.reason;
+    },
+    over: (now) => isOver(shared.revision().document, principal, policies(now), now),
+    nonce: () => `postern_${randomBytes(16).toString('hex')}`,
+  };
+}
+
+function functionFacts(
+  catalog: Catalog,
+  database: string,
+  call: { oid: number; parameters: number },
+): RawStatement | undefined {
+  const known = catalog.snapshot(database)?.functionByOid(call.oid);
+  if (known === undefined) return undefined;
+  return {
+    offset: 0,
+    length: 0,
+    primary: 'Function',
+    classes: ['Function'],
+    relations: [],
+    types: [],
+    settings: [],
+    effects: [],
+    functions: [{ schema: known.schema, name: known.name, args: call.parameters, literals: [], operator: false }],
+    asks: true,
+    readOnly: false,
+    returnsRows: true,
+    minMajor: 14,
+    unknown: [],
+  };
+}
+
+function isOver(
+  document: ConfigDocument,
+  principal: Principal,
+  policies: PoliciesInForce,
+  now: number,
+): SessionOver | null {
+  if (isExpired(principal.identity, now, document.identity.clockSkew)) {
+    return {
+      reason: 'IdentityExpired',
+      refusal: {
+        code: SQLSTATE.invalidAuthorization,
+        message: `the credential of ${principal.identity.username} has expired`,
+        hint: 'Sign in again and connect with a fresh token.',
+      },
+    };
+  }
+  const age = Math.min(document.limits.sessionAge, policies.effective.session.maxAge ?? Number.POSITIVE_INFINITY);
+  if (now - principal.startedAt < age) return null;
+  return {
+    reason: 'MaxAge',
+    refusal: {
+      code: SQLSTATE.adminShutdown,
+      message: 'the session has reached its greatest age',
+      hint: 'Connect again.',
+    },
+  };
+}
