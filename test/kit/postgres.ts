@@ -1,13 +1,14 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs/promises';
-import net from 'node:net';
+import type net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { freePort } from './free-port.ts';
 import { installation, type PostgresMajor, type RunAs } from './postgres-install.ts';
 import { createCertificateAuthority } from './tls.ts';
 
@@ -145,15 +146,6 @@ async function writeCertificate(data: string, runAs: RunAs): Promise<string> {
 
 async function giveTo(runAs: RunAs, file: string): Promise<void> {
   if (runAs.uid !== undefined && runAs.gid !== undefined) await fs.chown(file, runAs.uid, runAs.gid);
-}
-
-async function freePort(): Promise<number> {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as net.AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 class Supervisor {

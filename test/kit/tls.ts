@@ -63,7 +63,8 @@ export async function createCertificateAuthority(name = 'Test CA'): Promise<Cert
     const certificate = await x509.X509CertificateGenerator.create(
       {
         subject: leaf.subject,
-        issuer: authority.subject,
+        // The name object, not its text: Go compares issuer and subject byte by byte.
+        issuer: authority.subjectName,
         publicKey: leafKeys.publicKey,
         signingKey: keys.privateKey,
         signingAlgorithm: EC,
