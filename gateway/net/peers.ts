@@ -7,7 +7,7 @@ import { ByteSource } from './byte-source.ts';
 import type { CancelOutcome, CancelRegistry } from './cancel.ts';
 import { ListenError, type RunningListener } from './listener.ts';
 
-/** Milliseconds for one exchange with a peer, name resolution included. */
+/** Milliseconds for one exchange with a peer. */
 const PEER_TIMEOUT = 3_000;
 /** Offers under way at once; more are dropped. A CancelRequest is best effort by definition. */
 const MAX_OFFERS = 32;
@@ -20,6 +20,8 @@ export interface PeersOptions {
   /** Other replicas' peers ports; a name that resolves to several addresses (headless Service) stands for all. */
   readonly peers: readonly HostPort[];
   readonly count: (outcome: CancelOutcome) => void;
+  /** Milliseconds that a peer has. */
+  readonly timeout?: number;
 }
 
 /** Offers CancelRequests that nobody knows here to the gateway's other replicas. */
@@ -33,14 +35,14 @@ export class Peers {
 
   /** Resolves when every peer that could be reached has dealt with the request. Never rejects. */
   async offer(processId: number, secretKey: Buffer): Promise<void> {
-    const { peers, count } = this.#options;
+    const { peers, count, timeout = PEER_TIMEOUT } = this.#options;
     if (peers.length === 0) return;
     if (this.#offers >= MAX_OFFERS) return count('OfferDropped');
     this.#offers += 1;
     try {
       const packet = encodeCancelRequest(processId, secretKey);
       const addresses = (await Promise.all(peers.map(resolve))).flat().slice(0, MAX_PEERS);
-      const sent = await Promise.all(addresses.map((address) => send(address, packet)));
+      const sent = await Promise.all(addresses.map((address) => send(address, packet, timeout)));
       count(sent.some((ok) => ok) ? 'Offered' : 'OfferFailed');
     } finally {
       this.#offers -= 1;
@@ -58,10 +60,10 @@ async function resolve({ host, port }: HostPort): Promise<HostPort[]> {
 }
 
 /** Whether the peer took the packet and closed, which it does when it has dealt with it. */
-function send(address: HostPort, packet: Buffer): Promise<boolean> {
+function send(address: HostPort, packet: Buffer, timeout: number): Promise<boolean> {
   return new Promise((done) => {
     const socket = dial({ ...address, noDelay: true });
-    const timer = setTimeout(() => socket.destroy(), PEER_TIMEOUT);
+    const timer = setTimeout(() => socket.destroy(), timeout);
     let ended = false;
     socket.on('error', () => {});
     socket.on('end', () => {
@@ -80,11 +82,13 @@ export interface PeersListenOptions {
   readonly host: string;
   readonly port: number;
   readonly registry: Pick<CancelRegistry, 'cancel'>;
+  /** Milliseconds that a peer has for its packet. */
+  readonly timeout?: number;
 }
 
 /** Serves the peers port: CancelRequests, looked up here and never offered on. */
 export async function listenForPeers(options: PeersListenOptions): Promise<RunningListener> {
-  const server = createServer({ noDelay: true }, (socket) => void serve(socket, options.registry));
+  const server = createServer({ noDelay: true }, (socket) => void serve(socket, options));
   server.maxConnections = MAX_PEER_CONNECTIONS;
   await new Promise<void>((listening, reject) => {
     server.once('error', (error) => {
@@ -97,9 +101,9 @@ export async function listenForPeers(options: PeersListenOptions): Promise<Runni
   return { port, close: () => void server.close() };
 }
 
-async function serve(socket: Socket, registry: Pick<CancelRegistry, 'cancel'>): Promise<void> {
+async function serve(socket: Socket, { registry, timeout = PEER_TIMEOUT }: PeersListenOptions): Promise<void> {
   const source = new ByteSource(socket);
-  const signal = AbortSignal.timeout(PEER_TIMEOUT);
+  const signal = AbortSignal.timeout(timeout);
   try {
     for (;;) {
       const packet = readOpening(source.bytes);

@@ -31,6 +31,9 @@ export interface Door {
   readonly counter: ConnectionCounter;
   /** The next connection's outcome. */
   next(): Promise<Opened>;
+  /** Stops accepting. */
+  stop(): void;
+  /** Stops accepting and ends all connections. */
   close(): void;
 }
 
@@ -38,6 +41,7 @@ export interface DoorOptions {
   readonly mode?: 'Required' | 'Optional';
   readonly certificate?: boolean;
   readonly clientCertificates?: boolean;
+  readonly minVersion?: '1.2' | '1.3';
   readonly deadline?: number;
   readonly limits?: ListenerLimits;
   /** What happens to an opened connection; default: nothing. */
@@ -49,7 +53,7 @@ export async function startDoor(options: DoorOptions = {}): Promise<Door> {
   const pair = await authority.server(['localhost', '127.0.0.1']);
   const certificates = new Certificates({
     secret: options.certificate === false ? null : 'tls',
-    minVersion: '1.2',
+    minVersion: options.minVersion ?? '1.2',
     clientCa: options.clientCertificates === true ? { secret: 'ca', key: 'ca.crt' } : null,
     secrets: secretsOf({ 'tls/tls.crt': pair.certPem, 'tls/tls.key': pair.keyPem, 'ca/ca.crt': authority.caPem }),
     onError: (message) => {
@@ -87,6 +91,7 @@ export async function startDoor(options: DoorOptions = {}): Promise<Door> {
       const opened = arrived.shift();
       return opened === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(opened);
     },
+    stop: () => listener.close(),
     close: () => {
       listener.close();
       for (const socket of sockets) socket.destroy();
