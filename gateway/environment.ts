@@ -10,6 +10,7 @@ import { effectivePolicies, selectPolicies } from './policy/effective.ts';
 import { checkSetting } from './policy/settings.ts';
 import type { PoliciesInForce, SessionEnvironment, SessionOver } from './session/environment.ts';
 import { SQLSTATE } from './session/refusal.ts';
+import { classifyBuiltin } from './sql/builtin.ts';
 import type { Analysis, RawStatement } from './sql/facts.ts';
 import { resolve } from './sql/resolve.ts';
 
@@ -114,11 +115,13 @@ function functionFacts(
 ): RawStatement | undefined {
   const known = catalog.snapshot(database)?.functionByOid(call.oid);
   if (known === undefined) return undefined;
+  const builtin = known.schema === 'pg_catalog' ? classifyBuiltin(known.name) : undefined;
+  const unsafe = builtin?.safe === false ? [builtin.cls] : [];
   return {
     offset: 0,
     length: 0,
     primary: 'Function',
-    classes: ['Function'],
+    classes: ['Function', ...unsafe],
     relations: [],
     types: [],
     settings: [],

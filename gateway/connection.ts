@@ -1,0 +1,246 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Listener } from './config/document.ts';
+import { createEnvironment, followPolicies, type Principal } from './environment.ts';
+import type { GatewayParts } from './gateway.ts';
+import type { Identity } from './identity/identity.ts';
+import { authenticate } from './net/authenticate.ts';
+import { type Opened, open } from './net/opening.ts';
+import { Pump } from './net/pump.ts';
+import { finish, type Refusal, refuse } from './net/refusal.ts';
+import { dialUpstream, type UpstreamConnection } from './net/upstream.ts';
+import { UpstreamError } from './net/upstream-error.ts';
+import { pickRole } from './policy/effective.ts';
+import { startupSettings } from './startup-settings.ts';
+import {
+  encodeAuthentication,
+  encodeBackendKeyData,
+  encodeParameterStatus,
+  encodeReadyForQuery,
+} from './wire/backend.ts';
+
+type Startup = Extract<Opened, { kind: 'Startup' }>;
+
+/** One accepted connection, from its first byte until a session stands or the client has been told why not. */
+export async function serve(
+  gateway: GatewayParts,
+  socket: Socket,
+  listener: Listener,
+  refusal: Refusal | null,
+): Promise<void> {
+  const { document } = gateway.revision();
+  const signal = AbortSignal.any([AbortSignal.timeout(document.limits.handshake), gateway.stopping]);
+  const opened = await open(socket, {
+    tls: { mode: document.tls.mode, context: () => gateway.certificates.context() },
+    requestClientCertificate: listener.authentication === 'Certificate',
+    refusal,
+    signal,
+  });
+  if (opened.kind === 'Cancel') return await cancel(gateway, opened);
+  if (opened.kind === 'Closed') return;
+  const identified = await authenticate({
+    method: listener.authentication,
+    opened,
+    authenticator: gateway.authenticator,
+    identifyCertificate: gateway.identifyCertificate,
+    signal,
+  });
+  if (identified.kind === 'Failed')
+    note(gateway, listener, opened, { outcome: identified.reason, message: identified.message, identity: null });
+  if (identified.kind !== 'Identity') return;
+  const { identity, rest } = identified;
+  const admitted = admit(gateway, identity, opened);
+  if ('code' in admitted) {
+    note(gateway, listener, opened, { outcome: admitted.reason, message: admitted.message, identity });
+    return refuse(opened.socket, admitted);
+  }
+  note(gateway, listener, opened, { outcome: 'Success', message: null, identity });
+  await establish(gateway, { listener, opened, identity, rest, ...admitted }, signal);
+}
+
+async function cancel(gateway: GatewayParts, request: Extract<Opened, { kind: 'Cancel' }>): Promise<void> {
+  const { processId, secretKey, socket } = request;
+  if (!gateway.cancels.cancel(processId, secretKey) && gateway.cancels.mayAsk(socket.remoteAddress ?? '')) {
+    await gateway.peers.offer(processId, secretKey);
+  }
+  finish(socket);
+}
+
+function note(
+  gateway: GatewayParts,
+  listener: Listener,
+  { socket, startup }: Startup,
+  event: Pick<Parameters<GatewayParts['audit']['authentication']>[0], 'outcome' | 'message' | 'identity'>,
+): void {
+  gateway.metrics.authentication(event.outcome).inc();
+  const client = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
+  gateway.audit.authentication({
+    listener: listener.name,
+    client,
+    user: startup.user,
+    database: startup.database,
+    ...event,
+  });
+}
+
+interface Admitted {
+  readonly role: string;
+  readonly database: string;
+  readonly settings: Map<string, string>;
+}
+
+/** Whether the identity may have a session here, as whom, and with which settings. */
+function admit(
+  gateway: GatewayParts,
+  identity: Identity,
+  { startup }: Startup,
+): Admitted | (Refusal & { reason: 'UnknownRole' | 'NoPolicy' | 'LimitReached' }) {
+  const { document } = gateway.revision();
+  const now = gateway.now();
+  const picked = pickRole(document.policies, identity, { user: startup.user, database: startup.database }, now);
+  if (!picked.ok) {
+    const none = picked.offered.length === 0;
+    return {
+      reason: none ? 'NoPolicy' : 'UnknownRole',
+      code: '28000',
+      message: none
+        ? `no AccessPolicy grants ${identity.username} anything here`
+        : `no AccessPolicy offers ${identity.username} the role "${startup.user}"`,
+      hint: none
+        ? 'Ask the people who keep the policies of this gateway.'
+        : `Connect as one of: ${picked.offered.join(', ')}.`,
+    };
+  }
+  if ((gateway.perIdentity.get(identity.username) ?? 0) >= document.limits.connectionsPerIdentity) {
+    return {
+      reason: 'LimitReached',
+      code: '53300',
+      message: `too many connections of ${identity.username}`,
+      hint: 'Close some of them; spec.limits.connectionsPerIdentity sets the limit.',
+    };
+  }
+  const { effective } = followPolicies(gateway, { identity, ...picked })(now);
+  const settings = startupSettings(startup.parameters, effective);
+  if (!settings.ok) return { reason: 'NoPolicy', code: '42501', message: settings.message, hint: settings.hint };
+  return { role: picked.role, database: picked.database, settings: settings.settings };
+}
+
+interface Session extends Admitted {
+  readonly listener: Listener;
+  readonly opened: Startup;
+  readonly identity: Identity;
+  readonly rest: Buffer;
+}
+
+async function establish(gateway: GatewayParts, session: Session, signal: AbortSignal): Promise<void> {
+  const { socket } = session.opened;
+  let upstream: UpstreamConnection;
+  try {
+    upstream = await dialAs(gateway, session, signal);
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    gateway.log.warn(
+      { reason: error.code, detail: error.detail, role: session.role },
+      'the database refused or could not be reached',
+    );
+    if (error.fatal !== null) return finish(socket, error.fatal);
+    return refuse(socket, { code: error.sqlstate, message: error.message, hint: error.hint });
+  }
+  begin(gateway, session, upstream);
+}
+
+async function dialAs(gateway: GatewayParts, session: Session, signal: AbortSignal): Promise<UpstreamConnection> {
+  const { upstream } = gateway.revision().document;
+  const credentials = gateway.credentials(session.role);
+  return await dialUpstream({
+    hosts: upstream.hosts,
+    tls: { mode: upstream.tls.mode, ca: gateway.upstreamCa() },
+    authentication: upstream.authentication,
+    connectTimeout: upstream.connectTimeout,
+    user: credentials.username,
+    password: credentials.password,
+    startup: new Map([...session.settings, ['database', session.database]]),
+    minor: session.opened.startup.minor,
+    scramKeys: gateway.scramKeys,
+    signal,
+  });
+}
+
+function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnection): void {
+  const { opened, identity, listener, database, role } = session;
+  const { socket } = opened;
+  if (socket.destroyed) {
+    upstream.socket.destroy();
+    return;
+  }
+  const startedAt = gateway.now();
+  const version = upstream.parameters.get('server_version') ?? '';
+  const principal: Principal = { identity, database, role, serverMajor: Number.parseInt(version, 10), startedAt };
+  const recorder = gateway.audit.session({
+    id: sessionId(startedAt),
+    identity,
+    database,
+    role,
+    listener: listener.name,
+    client: { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 },
+    tls: opened.tls,
+    server: { address: upstream.address, port: upstream.target.port, version, pid: upstream.processId },
+    applicationName: upstream.parameters.get('application_name') ?? '',
+  });
+  const cancelUpstream = () => void upstream.cancel().catch(() => {});
+  const pump = new Pump({
+    client: socket,
+    server: upstream.socket,
+    clientRest: session.rest,
+    serverRest: upstream.rest,
+    environment: (wake) => createEnvironment(gateway, principal, wake),
+    reported: upstream.parameters,
+    audit: gateway.audit,
+    recorder,
+    statementBytes: gateway.revision().document.limits.statementBytes,
+    now: gateway.now,
+    cancelUpstream,
+    refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
+    onRecord: (record) => {
+      if (record.kind === 'intent')
+        gateway.metrics.statements(record.decision.verdict, record.facts?.primary ?? 'Unknown', record.protocol).inc();
+    },
+    onEnd: (reason, bytes) => {
+      unregister();
+      gateway.ended(pump, identity.username, bytes);
+      gateway.log.info({ reason, role, database }, 'session ended');
+    },
+  });
+  const unregister = gateway.cancels.register(upstream.processId, upstream.secretKey, () => pump.cancel());
+  gateway.began(pump, identity.username, () => limits(gateway, principal));
+  welcome(socket, upstream);
+  pump.start();
+}
+
+/** Milliseconds of idleness allowed now. */
+function limits(gateway: GatewayParts, principal: Principal): number {
+  const { effective } = followPolicies(gateway, principal)(gateway.now());
+  return Math.min(gateway.revision().document.limits.idle, effective.session.idle ?? Number.POSITIVE_INFINITY);
+}
+
+/** BackendKeyData is the upstream's own; so are parameters and notices. */
+function welcome(socket: Socket, upstream: UpstreamConnection): void {
+  socket.write(
+    Buffer.concat([
+      encodeAuthentication({ kind: 'Ok' }),
+      ...[...upstream.parameters].map(([name, value]) => encodeParameterStatus(name, value)),
+      encodeBackendKeyData(upstream),
+      ...upstream.notices,
+      encodeReadyForQuery('I'),
+    ]),
+  );
+}
+
+/** UUIDv7 (RFC 9562, 5.7). */
+function sessionId(now: number): string {
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(now, 0, 6);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

@@ -1,0 +1,233 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
+import pg from 'pg';
+import type { ConfigDocument, Policy, Rule } from '../../gateway/config/document.ts';
+import { makeRevision } from '../../gateway/config/revision.ts';
+import { type Gateway, startGateway } from '../../gateway/gateway.ts';
+import { createLogger } from '../../gateway/telemetry/logs.ts';
+import { startPostgres } from '../kit/postgres.ts';
+
+const ISSUER = 'https://kubernetes.default.svc';
+const AUDIENCE = 'postern';
+
+export interface World {
+  readonly gateway: Gateway;
+  readonly server: Awaited<ReturnType<typeof startPostgres>>;
+  readonly port: number;
+  /** A real, signed token of a ServiceAccount. */
+  token(name: string, seconds?: number): Promise<string>;
+  /** A connected client, signed in as the ServiceAccount. */
+  connect(name: string, config?: pg.ClientConfig): Promise<pg.Client>;
+  /** Puts other policies in force. */
+  revise(policies: readonly Policy[]): void;
+  /** The events written so far, oldest first. */
+  events(): Promise<Event[]>;
+  stop(): Promise<void>;
+}
+
+/** One audit event; only what tests look at. */
+export interface Event {
+  readonly activity_name?: string;
+  readonly unmapped?: { readonly postern?: Record<string, unknown> };
+  readonly [field: string]: unknown;
+}
+
+export function rule(name: string, parts: Partial<Rule>): Rule {
+  return {
+    name,
+    action: 'Allow',
+    statements: [],
+    relations: null,
+    functions: [],
+    reach: null,
+    message: null,
+    alert: false,
+    ...parts,
+  };
+}
+
+export function policy(
+  name: string,
+  account: string,
+  role: string | null,
+  rules: readonly Rule[],
+  session: Partial<Policy['session']> = {},
+): Policy {
+  return {
+    namespace: 'shop',
+    name,
+    mode: 'Enforce',
+    subjects: [{ user: username(account) }],
+    databases: [],
+    role,
+    rules,
+    session: {
+      maxAge: null,
+      idle: null,
+      statementTimeout: null,
+      rows: null,
+      readOnly: false,
+      settings: [],
+      ...session,
+    },
+    window: null,
+    expiresAt: null,
+  };
+}
+
+export function username(account: string): string {
+  return `system:serviceaccount:shop:${account}`;
+}
+
+const SETUP = `
+  CREATE ROLE analyst_ro LOGIN PASSWORD 'a-secret'; CREATE ROLE app_rw LOGIN PASSWORD 'b-secret';
+  CREATE TABLE orders (id int PRIMARY KEY, item text NOT NULL, amount numeric);
+  INSERT INTO orders SELECT i, 'item ' || i, i FROM generate_series(1, 50) i;
+  CREATE SCHEMA secret; CREATE TABLE secret.salaries (who text, amount int);
+  CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM orders; SELECT 1';
+  GRANT USAGE ON SCHEMA secret TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA public, secret TO analyst_ro, app_rw;
+  GRANT ALL ON SCHEMA public TO analyst_ro, app_rw;`;
+
+export const ANALYST = policy('analysts', 'analyst', 'analyst_ro', [
+  rule('read', {
+    statements: ['Select', 'CopyTo', 'Explain', 'Cursor', 'Prepare', 'Transaction', 'Session', 'TempTable'],
+    relations: ['public.*'],
+  }),
+  rule('fix', { statements: ['Insert', 'Update', 'Delete'], relations: ['public.orders'], reach: ['Keyed'] }),
+  rule('never-unbounded', {
+    action: 'Deny',
+    statements: ['Update', 'Delete', 'Truncate'],
+    reach: ['Unbounded'],
+    message: 'Add a WHERE clause.',
+  }),
+  rule('no-ddl', { action: 'Deny', statements: ['Ddl', 'Code'] }),
+]);
+export const DBA = policy('dbas', 'dba', 'app_rw', [rule('everything', { statements: ['Any'], relations: ['*.*'] })]);
+
+/** A gateway in front of a real PostgreSQL, with policies for an analyst and a DBA. */
+export async function startWorld(
+  options: { version?: 14 | 15 | 16 | 17 | 18; change?: (document: ConfigDocument) => ConfigDocument } = {},
+): Promise<World> {
+  const server = await startPostgres({ version: options.version ?? 18, initSql: SETUP });
+  const directory = await mkdtemp(path.join(tmpdir(), 'postern-audit-'));
+  const keys = await generateKeyPair('RS256');
+  const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'RS256' };
+  const base = documentFor(server.port, jwk);
+  let revision = makeRevision(options.change === undefined ? base : options.change(base));
+  const gateway = await startGateway({
+    revision: () => revision,
+    secrets: {
+      read: (secret, key) =>
+        key === 'username' ? Buffer.from(secret) : Buffer.from(secret === 'analyst_ro' ? 'a-secret' : 'b-secret'),
+    },
+    directory,
+    host: '127.0.0.1',
+    ports: new Map([['token', 0]]),
+    adminPort: 0,
+    peersPort: null,
+    peers: [],
+    log: createLogger({ level: 'silent' }),
+  });
+  const port = gateway.ports.get('token')!;
+  const token = (name: string, seconds = 600) => sign(keys.privateKey, name, seconds);
+  return {
+    gateway,
+    server,
+    port,
+    token,
+    async connect(name, config = {}) {
+      const client = new pg.Client({
+        host: '127.0.0.1',
+        port,
+        user: username(name),
+        database: 'postgres',
+        password: await token(name),
+        ...config,
+      });
+      client.on('error', () => {});
+      await client.connect();
+      return client;
+    },
+    revise(policies) {
+      revision = makeRevision({ ...revision.document, policies });
+      gateway.revised();
+    },
+    events: () => readEvents(directory),
+    async stop() {
+      await gateway.drain();
+      await server.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function sign(key: CryptoKey, name: string, seconds: number): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  return await new SignJWT({ 'kubernetes.io': { namespace: 'shop', serviceaccount: { name, uid: randomUUID() } } })
+    .setProtectedHeader({ alg: 'RS256', kid: 'one' })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setSubject(username(name))
+    .setIssuedAt(now)
+    .setExpirationTime(now + seconds)
+    .sign(key);
+}
+
+function documentFor(port: number, jwk: Record<string, unknown>): ConfigDocument {
+  return {
+    schemaVersion: 1,
+    gateway: { kind: 'PostgresGateway', namespace: 'shop', name: 'orders', generation: 1 },
+    objects: [],
+    listeners: [{ name: 'token', port: 5432, authentication: 'Token' }],
+    tls: { mode: 'Optional', minVersion: '1.2', secret: null },
+    upstream: {
+      hosts: [{ host: '127.0.0.1', port }],
+      tls: { mode: 'Disable', ca: null },
+      authentication: ['ScramSha256'],
+      connectTimeout: 5000,
+      roles: [
+        { name: 'analyst_ro', secret: 'analyst_ro' },
+        { name: 'app_rw', secret: 'app_rw' },
+      ],
+      catalogRole: 'analyst_ro',
+    },
+    identity: {
+      issuers: [{ kind: 'Kubernetes', name: 'cluster', audience: AUDIENCE, issuer: ISSUER, jwks: { keys: [jwk] } }],
+      certificates: null,
+      clockSkew: 0,
+    },
+    limits: {
+      connections: 100,
+      connectionsPerIdentity: 50,
+      connectionsPerSource: 100,
+      statementBytes: 131_072,
+      handshake: 10_000,
+      idle: 600_000,
+      sessionAge: 3_600_000,
+      drain: 500,
+    },
+    audit: {
+      durability: 'Written',
+      onFailure: 'Deny',
+      spoolBytes: 1 << 30,
+      recording: 'Statements',
+      redaction: { parameters: 'Keep', literals: 'Keep' },
+      sinks: [],
+    },
+    policies: [ANALYST, DBA],
+    tracing: null,
+  };
+}
+
+async function readEvents(directory: string): Promise<Event[]> {
+  const files = (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.ndjson')).sort();
+  const texts = await Promise.all(files.map((name) => readFile(path.join(directory, name), 'utf8')));
+  return texts
+    .join('')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Event);
+}
