@@ -55,7 +55,8 @@ export class Certificates {
       return;
     }
     try {
-      const authorities = ca === undefined ? {} : { ca: checkedBundle(ca) };
+      // Never left out: Node would believe the system's authorities about clients.
+      const authorities = { ca: ca === undefined ? [] : checkedBundle(ca) };
       const versions = { minVersion: `TLSv${minVersion}` } as const;
       this.#current = createSecureContext({ cert, key, ...authorities, ...versions, secureOptions: OPTIONS });
     } catch (error) {

@@ -6,6 +6,8 @@ import { encodeCancelRequest, readOpening } from '../wire/opening.ts';
 import { ByteSource } from './byte-source.ts';
 import type { CancelOutcome, CancelRegistry } from './cancel.ts';
 import { ListenError, type RunningListener } from './listener.ts';
+import type { Opened } from './opening.ts';
+import { finish } from './refusal.ts';
 
 /** Milliseconds for one exchange with a peer. */
 const PEER_TIMEOUT = 3_000;
@@ -76,6 +78,19 @@ function send(address: HostPort, packet: Buffer, timeout: number): Promise<boole
     socket.resume();
     socket.write(packet);
   });
+}
+
+/**
+ * Deals with a client's CancelRequest: here, or else at the peers. Then ends its connection, which is what the client
+ * waits for. Never rejects.
+ */
+export async function answerCancel(
+  { processId, secretKey, socket }: Extract<Opened, { kind: 'Cancel' }>,
+  { registry, peers }: { readonly registry: CancelRegistry; readonly peers: Pick<Peers, 'offer'> },
+): Promise<void> {
+  const known = registry.cancel(processId, secretKey);
+  if (!known && registry.mayAsk(socket.remoteAddress ?? '')) await peers.offer(processId, secretKey);
+  finish(socket);
 }
 
 export interface PeersListenOptions {

@@ -131,7 +131,7 @@ async function event(socket: Socket, name: 'connect' | 'secureConnect', { signal
   }
 }
 
-export function unreachable(target: HostPort, error: Error): UpstreamError {
+function unreachable(target: HostPort, error: Error): UpstreamError {
   const cause = (error as NodeJS.ErrnoException).code ?? error.message;
   const message = `cannot connect to the database server ${name(target)}: ${cause}`;
   return failure('Unreachable', message, 'Is the server running there, and does the network let the gateway reach it?');

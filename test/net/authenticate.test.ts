@@ -42,7 +42,7 @@ const doors: Door[] = [];
 
 async function setUp(method: ListenerAuthentication, options: Partial<AuthenticateOptions> = {}): Promise<Setting> {
   const { promise, resolve } = Promise.withResolvers<Authenticated>();
-  const then = async (opened: Opened) => {
+  const onOpened = async (opened: Opened) => {
     if (opened.kind !== 'Startup') throw new Error(opened.kind);
     resolve(
       await authenticate({
@@ -55,7 +55,7 @@ async function setUp(method: ListenerAuthentication, options: Partial<Authentica
       }),
     );
   };
-  const door = await startDoor({ mode: 'Optional', clientCertificates: method === 'Certificate', then });
+  const door = await startDoor({ mode: 'Optional', clientCertificates: method === 'Certificate', onOpened });
   doors.push(door);
   return { door, outcome: promise };
 }
@@ -277,7 +277,7 @@ test('a token is not asked for in clear from another machine', async () => {
   expect(await asked(client)).toEqual({ kind: 'CleartextPassword' });
 
   const { promise, resolve } = Promise.withResolvers<Authenticated>();
-  const then = async (opened: Opened) => {
+  const onOpened = async (opened: Opened) => {
     if (opened.kind !== 'Startup') throw new Error(opened.kind);
     Object.defineProperty(opened.socket, 'remoteAddress', { value: '192.0.2.7' });
     const signal = AbortSignal.timeout(5_000);
@@ -285,7 +285,7 @@ test('a token is not asked for in clear from another machine', async () => {
     const authenticator = { verify, discovery: () => null };
     resolve(await authenticate({ method: 'Token', opened, authenticator, identifyCertificate: refuseAll, signal }));
   };
-  const door = await startDoor({ mode: 'Optional', then });
+  const door = await startDoor({ mode: 'Optional', onOpened });
   doors.push(door);
   const far = await RawClient.connect(door.port);
   far.write(startup());

@@ -4,9 +4,9 @@ import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type CancelOutcome, CancelRegistry } from '../../gateway/net/cancel.ts';
 import type { RunningListener } from '../../gateway/net/listener.ts';
-import { listenForPeers, Peers } from '../../gateway/net/peers.ts';
+import { answerCancel, listenForPeers, Peers } from '../../gateway/net/peers.ts';
 import { encodeCancelRequest, encodeSSLRequest } from '../../gateway/wire/opening.ts';
-import { RawClient, startup } from './support.ts';
+import { RawClient, startDoor, startup } from './support.ts';
 
 interface Replica {
   readonly registry: CancelRegistry;
@@ -197,5 +197,32 @@ describe('peers', () => {
     await client.rest();
     expect(theirs.cancelled).toBe(1);
     expect((await silent.rest()).length).toBe(0);
+  });
+
+  test('a client’s CancelRequest through another replica: dealt with when the connection ends', async () => {
+    const there = await listening();
+    const key = randomBytes(32);
+    const theirs = session(there, 7, key);
+    const here = replica();
+    const { peers } = offering(there.port);
+    const door = await startDoor({
+      onOpened: (opened) =>
+        opened.kind === 'Cancel' ? answerCancel(opened, { registry: here.registry, peers }) : null,
+    });
+    const cancel = async (secretKey: Buffer): Promise<void> => {
+      const client = await RawClient.connect(door.port);
+      client.write(encodeCancelRequest(7, secretKey));
+      expect((await client.rest()).length).toBe(0);
+    };
+    await cancel(randomBytes(32));
+    expect([theirs.cancelled, there.outcomes]).toEqual([0, ['Unknown']]);
+    await cancel(key);
+    expect([theirs.cancelled, here.outcomes]).toEqual([1, ['Unknown', 'Unknown']]);
+    const ours = session(here, 7, Buffer.from('ours'));
+    await cancel(Buffer.from('ours'));
+    expect([ours.cancelled, there.outcomes.length]).toEqual([1, 2]);
+    for (let i = 0; i < 30; i++) await cancel(randomBytes(4));
+    expect(there.outcomes.length).toBe(20);
+    door.close();
   });
 });

@@ -186,6 +186,13 @@ describe('TLS', () => {
     expect((await nextStartup(to)).peerCertificate?.verified).toBe(false);
   });
 
+  test('without configured authorities no client certificate is verified', async () => {
+    const to = await door({ clientCertificates: true, clientAuthority: false });
+    const { certPem, keyPem } = await to.authority.client('ana');
+    (await secure(to, { cert: certPem, key: keyPem })).write(startup());
+    expect((await nextStartup(to)).peerCertificate?.verified).toBe(false);
+  });
+
   test('a server certificate does not pass for a client certificate', async () => {
     const to = await door({ clientCertificates: true });
     const { certPem, keyPem } = await to.authority.server(['ana']);

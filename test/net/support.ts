@@ -41,11 +41,13 @@ export interface DoorOptions {
   readonly mode?: 'Required' | 'Optional';
   readonly certificate?: boolean;
   readonly clientCertificates?: boolean;
+  /** Without it client certificates are asked for and none can be verified. */
+  readonly clientAuthority?: boolean;
   readonly minVersion?: '1.2' | '1.3';
   readonly deadline?: number;
   readonly limits?: ListenerLimits;
   /** What happens to an opened connection; default: nothing. */
-  readonly then?: (opened: Opened) => unknown;
+  readonly onOpened?: (opened: Opened) => unknown;
 }
 
 export async function startDoor(options: DoorOptions = {}): Promise<Door> {
@@ -54,7 +56,8 @@ export async function startDoor(options: DoorOptions = {}): Promise<Door> {
   const certificates = new Certificates({
     secret: options.certificate === false ? null : 'tls',
     minVersion: options.minVersion ?? '1.2',
-    clientCa: options.clientCertificates === true ? { secret: 'ca', key: 'ca.crt' } : null,
+    clientCa:
+      options.clientCertificates === true && options.clientAuthority !== false ? { secret: 'ca', key: 'ca.crt' } : null,
     secrets: secretsOf({ 'tls/tls.crt': pair.certPem, 'tls/tls.key': pair.keyPem, 'ca/ca.crt': authority.caPem }),
     onError: (message) => {
       throw new Error(message);
@@ -77,7 +80,7 @@ export async function startDoor(options: DoorOptions = {}): Promise<Door> {
         signal: AbortSignal.timeout(options.deadline ?? 5_000),
       };
       const opened = await open(socket, opening);
-      options.then?.(opened);
+      options.onOpened?.(opened);
       const take = waiting.shift();
       if (take === undefined) arrived.push(opened);
       else take(opened);
