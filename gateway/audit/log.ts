@@ -19,8 +19,7 @@ import { NODE_FS, Spool } from './spool.ts';
 import { Writer } from './writer.ts';
 
 const SEGMENT_BYTES = 64 << 20;
-/** Milliseconds that closing waits for each sink to take the rest. */
-const SHIP_REST_MS = 5_000;
+const CLOSE_PATIENCE_MS = 5_000;
 
 interface OpenStatement {
   readonly since: bigint;
@@ -161,7 +160,8 @@ class Log implements AuditLog {
     await this.#writer.drain();
     this.#writer.stop();
     const end = this.#spool.end;
-    const left = await Promise.all(this.#shippers.map((shipper) => shipper.close(SHIP_REST_MS, end)));
+    const patience = this.#options.closePatience ?? CLOSE_PATIENCE_MS;
+    const left = await Promise.all(this.#shippers.map((shipper) => shipper.close(patience, end)));
     for (const [i, records] of left.entries()) {
       if (records > 0) {
         this.#options.log.warn({ sink: this.#options.sinks[i]?.name, records }, 'audit sink has not taken everything');

@@ -76,4 +76,6 @@ export interface AuditLogOptions {
   readonly fs?: SpoolFs;
   /** Size at which a segment is closed, in bytes; 64 MiB unless given, and never above an eighth of the spool. */
   readonly segmentBytes?: number;
+  /** How long closing waits for the sinks to take the rest, in milliseconds; 5,000 unless given. */
+  readonly closePatience?: number;
 }
