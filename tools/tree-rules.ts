@@ -23,8 +23,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   // Who somebody is depends on configuration only, never on what they ask for.
   'gateway/identity': { values: [], types: ['gateway/config'] },
-  // Records what others decided: it needs their vocabulary, never their code.
-  'gateway/audit': { values: [], types: ['gateway/config', 'gateway/identity', 'gateway/policy', 'gateway/sql'] },
+  // Records what others decided: it needs their vocabulary, never their code; of config only the canonical JSON.
+  'gateway/audit': { values: ['gateway/config'], types: ['gateway/identity', 'gateway/policy', 'gateway/sql'] },
   'gateway/telemetry': {
     values: [],
     types: ['gateway/audit', 'gateway/identity', 'gateway/policy', 'gateway/sql', 'gateway/config'],
