@@ -14,6 +14,7 @@ describe('import directions', () => {
     ['a re-export of everything', 'gateway/wire/reader.ts', "export * from '../net/pump.ts';"],
     ['a dynamic import', 'gateway/wire/reader.ts', "export const pump = () => import('../net/pump.ts');"],
     ['a gateway that knows the operator', 'gateway/main.ts', "import { plan } from '../operator/plan/compile.ts';"],
+    ['a room that knows the wiring', 'gateway/net/pump.ts', "import { x } from '../gateway.ts';"],
     ['an operator that knows the proxy', 'operator/plan/compile.ts', "import { x } from '../../gateway/sql/facts.ts';"],
     ['a product that needs its tests', 'gateway/net/pump.ts', "import { x } from '../../test/kit/postgres.ts';"],
     ['a room that nobody has ruled on', 'gateway/new/file.ts', "import { x } from '../wire/reader.ts';"],
@@ -24,6 +25,7 @@ describe('import directions', () => {
   test.each([
     ['a type where a value may not', 'gateway/session/judge.ts', "import type { A } from '../policy/decision.ts';"],
     ['types named one by one', 'gateway/session/judge.ts', "import { type A, type B } from '../policy/decision.ts';"],
+    ['a neighbour in the wiring', 'gateway/gateway.ts', "import { a } from './connection.ts';"],
     ['a neighbour', 'gateway/session/judge.ts', "import { a } from './names.ts';"],
     ['the contract for the operator', 'operator/plan/compile.ts', "import { a } from '../../gateway/config/load.ts';"],
     ['both sides for the command', 'cli/dev.ts', "import { a } from '../operator/plan/compile.ts';"],
