@@ -72,8 +72,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return keys;
   };
   const update = (next: IdentitySettings): void => {
-    settings = next;
     sources = next.issuers.map((issuer) => toSource(issuer, keysOf));
+    settings = next;
     const wanted = new Set(next.issuers.map((issuer) => (issuer.kind === 'Oidc' ? keysId(issuer) : '')));
     for (const [id, keys] of fetched) {
       if (wanted.has(id)) {
@@ -151,7 +151,7 @@ async function prove(
   // The issuer may have changed its keys since the last fetch.
   const newer = fetched === null ? null : await fetched.newer(keys);
   const second = newer === null ? first : await verifyToken(token, newer, expected);
-  return !second.ok && second.reason === 'UnknownKey' ? badSignature() : second;
+  return !second.ok && second === 'UnknownKey' ? badSignature() : second;
 }
 
 function readClaims(issuer: Issuer, { payload }: ProvenToken): Person | Refusal {

@@ -33,7 +33,7 @@ export interface TokenExpectations {
 }
 
 /** A key that the token names is not in the set: a newer set may have it. */
-export type Verification = ProvenToken | Refusal | { readonly ok: false; readonly reason: 'UnknownKey' };
+export type Verification = ProvenToken | Refusal | 'UnknownKey';
 
 const NOT_A_TOKEN = 'Give a token of one of the configured issuers as the password: three parts joined by dots.';
 const TAKE_A_FRESH_ONE = 'Sign in at the issuer again and take a fresh token.';
@@ -116,7 +116,7 @@ function checkTimes(payload: JWTPayload, { now, clockSkew }: TokenExpectations):
 }
 
 function explain(error: unknown): Verification {
-  if (error instanceof errors.JWKSNoMatchingKey) return { ok: false, reason: 'UnknownKey' };
+  if (error instanceof errors.JWKSNoMatchingKey) return 'UnknownKey';
   if (error instanceof errors.JWTExpired) return refuse('Expired', 'the token has expired', TAKE_A_FRESH_ONE);
   if (error instanceof errors.JWTClaimValidationFailed) return explainClaim(error);
   if (error instanceof errors.JOSEAlgNotAllowed) return algorithmNotAllowed();
