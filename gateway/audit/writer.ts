@@ -184,7 +184,9 @@ export class Writer {
       return this.#fail(error, RETRY_MS);
     }
     if (failure !== null) {
+      // The record of the gap is there before any statement goes on.
       this.#recovered(failure, now);
+      return this.#write(force);
     }
     return null;
   }
