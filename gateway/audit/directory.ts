@@ -23,7 +23,7 @@ export function syncDirectory(path: string): void {
 }
 
 /** Replaces a small file so that a crash leaves the old one or the new one, never half of it. */
-export function writeWhole(path: string, content: string): void {
+function writeWhole(path: string, content: string): void {
   const temporary = `${path}.new`;
   const fd = openSync(temporary, 'w', 0o600);
   try {
