@@ -4,7 +4,7 @@ import { timingSafeEqual } from 'node:crypto';
 export type CancelOutcome = 'Cancelled' | 'Unknown' | 'RateLimited' | 'Offered' | 'OfferDropped' | 'OfferFailed';
 
 export interface CancelRegistryOptions {
-  /** Milliseconds, monotonic. */
+  /** Milliseconds. */
   readonly now: () => number;
   readonly count: (outcome: CancelOutcome) => void;
 }
@@ -57,7 +57,9 @@ export class CancelRegistry {
   mayAsk(source: string): boolean {
     const now = this.#options.now();
     const known = this.#sources.get(source) ?? { tokens: BURST, at: now };
-    const tokens = Math.min(BURST, known.tokens + ((now - known.at) / 1000) * PER_SECOND);
+    // A clock that was set back gives nothing and takes nothing.
+    const elapsed = Math.max(0, now - known.at);
+    const tokens = Math.min(BURST, known.tokens + (elapsed / 1000) * PER_SECOND);
     const allowed = tokens >= 1;
     this.#sources.delete(source);
     this.#sources.set(source, { tokens: allowed ? tokens - 1 : tokens, at: now });

@@ -138,7 +138,7 @@ function unreachable(target: HostPort, error: Error): UpstreamError {
 }
 
 export function aborted(target: HostPort): UpstreamError {
-  return failure('Aborted', `the connection to the database server ${name(target)} was given up`, '');
+  return failure('Aborted', `the connection to the database server ${name(target)} was given up`, 'Try again.');
 }
 
 export function name({ host, port }: HostPort): string {

@@ -87,6 +87,15 @@ describe('the registry', () => {
     expect(here.outcomes.filter((outcome) => outcome === 'RateLimited').length).toBe(6);
   });
 
+  test('a clock that is set back blocks nobody', () => {
+    const here = replica();
+    here.advance(3_600_000);
+    here.registry.mayAsk('10.0.0.1');
+    here.advance(-3_600_000);
+    here.registry.mayAsk('10.0.0.1');
+    expect(here.registry.mayAsk('10.0.0.1')).toBe(true);
+  });
+
   test('addresses are forgotten in the end', () => {
     const here = replica();
     for (let i = 0; i < 20; i++) here.registry.mayAsk('first');
