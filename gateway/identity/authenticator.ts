@@ -147,11 +147,11 @@ async function prove(
   const keys = source.keys instanceof IssuerKeys ? await source.keys.current() : source.keys;
   if (keys === null) return issuerUnavailable(source.issuer.name);
   const first = await verifyToken(token, keys, expected);
-  if (first.ok || first.reason !== 'UnknownKey') return first;
+  if (first !== 'UnknownKey') return first;
   // The issuer may have changed its keys since the last fetch.
   const newer = fetched === null ? null : await fetched.newer(keys);
   const second = newer === null ? first : await verifyToken(token, newer, expected);
-  return !second.ok && second === 'UnknownKey' ? badSignature() : second;
+  return second === 'UnknownKey' ? badSignature() : second;
 }
 
 function readClaims(issuer: Issuer, { payload }: ProvenToken): Person | Refusal {
