@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../test/kit/free-port.ts';
-import { startGatewayProcess } from '../test/kit/gateway-process.ts';
+import { groupPolicy, rule, startGatewayProcess } from '../test/kit/gateway-process.ts';
 import type { Postgres } from '../test/kit/postgres.ts';
 import { WireClient } from '../test/kit/wire-client.ts';
 
@@ -96,32 +96,26 @@ async function end(child: ChildProcess, directory: string): Promise<void> {
   await fs.rm(directory, { recursive: true });
 }
 
-const targetRules = [
-  {
-    name: 'transactions',
-    action: 'Allow',
-    statements: ['Select', 'Insert', 'Update', 'Prepare', 'Cursor'],
-    relations: ['public.*'],
-  },
-  { name: 'session', action: 'Allow', statements: ['Transaction', 'Session', 'Catalog'] },
-  { name: 'never-unbounded', action: 'Deny', statements: ['Update', 'Delete', 'Truncate'], reach: ['Unbounded'] },
-  {
-    name: 'no-ddl',
+const RULES = [
+  rule('transactions', { statements: ['Select', 'Insert', 'Update', 'Prepare', 'Cursor'], relations: ['public.*'] }),
+  rule('session', { statements: ['Transaction', 'Session', 'Catalog'] }),
+  rule('never-unbounded', { action: 'Deny', statements: ['Update', 'Delete', 'Truncate'], reach: ['Unbounded'] }),
+  rule('no-ddl', {
     action: 'Deny',
     statements: ['Ddl', 'Code', 'Grant', 'Role', 'ServerControl', 'Program', 'ServerFile'],
-  },
+  }),
 ];
 
-/** A policy that grants, one of the same role that grants something else, and one that only denies. */
-const POLICIES = {
-  bench: { subjects: [{ group: 'bench' }], databases: ['postgres'], role: BENCH_ROLE.name, rules: targetRules },
-  reports: {
-    subjects: [{ group: 'bench' }, { group: 'reports' }],
+/** A policy that grants, and one of the same role that grants something else. */
+const POLICIES = [
+  groupPolicy('bench', { group: 'bench', databases: ['postgres'], role: BENCH_ROLE.name, rules: RULES }),
+  groupPolicy('reports', {
+    group: 'bench',
     databases: ['postgres'],
     role: BENCH_ROLE.name,
-    rules: [{ name: 'read', action: 'Allow', statements: ['Select', 'CopyTo'], relations: ['reporting.*'] }],
-  },
-};
+    rules: [rule('read', { statements: ['Select', 'CopyTo'], relations: ['reporting.*'] })],
+  }),
+];
 
 /** The gateway, rules and audit on. */
 export async function gateway(

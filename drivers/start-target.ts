@@ -1,22 +1,22 @@
 import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { type GatewayProcess, startGatewayProcess } from '../test/kit/gateway-process.ts';
+import { type GatewayProcess, groupPolicy, rule, startGatewayProcess } from '../test/kit/gateway-process.ts';
 import { type Postgres, type PostgresMajor, startPostgres } from '../test/kit/postgres.ts';
 import type { Target } from './target.ts';
 
 const PASSWORDS = { app_rw: 'app-password', dba_owner: 'dba-password' } as const;
 
+const TABLES = ['public.items', 'public.orders', 'public.cheap_items', 'public.orders_id_seq'];
+
 /** What the app may do: its own rows and cursors; a DBA may do everything. */
-const POLICIES = {
-  app: {
-    subjects: [{ group: 'apps' }],
+const POLICIES = [
+  groupPolicy('apps', {
+    group: 'apps',
     databases: ['shop'],
     role: 'app_rw',
     rules: [
-      {
-        name: 'work',
-        action: 'Allow',
+      rule('work', {
         statements: [
           'Select',
           'Insert',
@@ -29,19 +29,19 @@ const POLICIES = {
           'Prepare',
           'Sequence',
         ],
-        relations: ['public.items', 'public.orders', 'public.cheap_items', 'public.orders_id_seq'],
-      },
-      { name: 'session', action: 'Allow', statements: ['Transaction', 'Session', 'TempTable', 'Listen', 'Catalog'] },
-      { name: 'no-ddl', action: 'Deny', statements: ['Ddl', 'Code', 'Grant', 'Role'], message: 'Ask the DBAs.' },
+        relations: TABLES,
+      }),
+      rule('session', { statements: ['Transaction', 'Session', 'TempTable', 'Listen', 'Catalog'] }),
+      rule('no-ddl', { action: 'Deny', statements: ['Ddl', 'Code', 'Grant', 'Role'], message: 'Ask the DBAs.' }),
     ],
-  },
-  dba: {
-    subjects: [{ group: 'dba' }],
+  }),
+  groupPolicy('dbas', {
+    group: 'dba',
     databases: ['shop', 'shop_copy'],
     role: 'dba_owner',
-    rules: [{ name: 'everything', action: 'Allow', statements: ['Any'], relations: ['*.*'] }],
-  },
-};
+    rules: [rule('everything', { statements: ['Any'], relations: ['*.*'] })],
+  }),
+];
 
 /** A server with the shop's data and, unless `direct`, a gateway in front of it. */
 export async function startTarget(

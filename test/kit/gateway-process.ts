@@ -5,7 +5,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
+import type { ConfigDocument, Policy, Rule, SessionLimits } from '../../gateway/config/document.ts';
 import { freePort } from './free-port.ts';
 import type { Postgres } from './postgres.ts';
 import { createCertificateAuthority } from './tls.ts';
@@ -21,14 +21,22 @@ export interface UpstreamRole {
 export interface GatewayOptions {
   readonly upstream: Postgres;
   readonly roles: readonly UpstreamRole[];
-  /** Specs of AccessPolicies, without targetRefs; each gets its key as its name. */
-  readonly policies: Readonly<Record<string, object>>;
+  readonly policies: readonly Policy[];
   readonly tlsMode?: 'Required' | 'Optional';
   readonly durability?: 'Written' | 'Synced';
-  readonly limits?: object;
+  readonly limits?: Partial<ConfigDocument['limits']>;
 }
 
-/** `postern dev` as a process of its own, configured by ordinary manifests, with an issuer that it trusts. */
+/** What gateway-main.ts reads. */
+export interface GatewayProcessConfig {
+  readonly document: ConfigDocument;
+  /** Keys of Secrets by the Secret's name. */
+  readonly secrets: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly directory: string;
+  readonly port: number;
+}
+
+/** A gateway in a process of its own, with an issuer that it trusts. */
 export interface GatewayProcess {
   readonly host: 'localhost';
   readonly port: number;
@@ -44,39 +52,36 @@ export interface GatewayProcess {
 }
 
 const START_TIMEOUT_MS = 30_000;
-const COMMAND = path.resolve(import.meta.dirname, '../../cli/main.ts');
+const PROGRAM = path.join(import.meta.dirname, 'gateway-main.ts');
 
-/** Writes the manifests, starts the gateway and waits until its listener accepts connections. */
+/** Starts the gateway and waits until its listener accepts connections. */
 export async function startGatewayProcess(options: GatewayOptions): Promise<GatewayProcess> {
   const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'postern-gateway-'));
-  const manifests = path.join(directory, 'manifests');
   const dataDirectory = path.join(directory, 'data');
   const caFile = path.join(directory, 'ca.pem');
   const issuer = await startTokenIssuer();
   const authority = await createCertificateAuthority('Gateway test CA');
   const certificate = await authority.server(['localhost', '127.0.0.1']);
-  await fs.mkdir(manifests);
   await fs.mkdir(dataDirectory);
   await fs.writeFile(caFile, authority.caPem);
-  const objects = [
-    gateway(options, issuer.url),
-    ...Object.entries(options.policies).map(([name, spec]) => policy(name, spec)),
-    ...options.roles.map(({ name, password }) => secret(secretName(name), { username: name, password })),
-    secret('gateway-tls', { 'tls.crt': certificate.certPem, 'tls.key': certificate.keyPem }),
-    secret('upstream-ca', { 'ca.crt': options.upstream.caPem }),
-  ];
-  await fs.writeFile(path.join(manifests, 'all.yaml'), objects.map((it) => stringify(it)).join('---\n'));
-
   const port = await freePort();
-  const command = [COMMAND, 'dev', '-f', manifests, '--data', dataDirectory, '--port', `token=${port}`];
-  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const config: GatewayProcessConfig = {
+    document: documentOf(options, issuer.url),
+    secrets: {
+      ...Object.fromEntries(options.roles.map(({ name, password }) => [name, { username: name, password }])),
+      'gateway-tls': { 'tls.crt': certificate.certPem, 'tls.key': certificate.keyPem },
+      'upstream-ca': { 'ca.crt': options.upstream.caPem },
+    },
+    directory: dataDirectory,
+    port,
+  };
+  const file = path.join(directory, 'config.json');
+  await fs.writeFile(file, JSON.stringify(config), { mode: 0o600 });
+  // Its standard input is a pipe of ours: whatever ends us ends the gateway too.
+  const child = spawn(process.execPath, [PROGRAM, file], { stdio: ['pipe', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk));
-  // Whatever ends us ends the gateway too.
-  const orphaned = () => child.kill('SIGKILL');
-  process.once('exit', orphaned);
   const stop = async () => {
-    process.off('exit', orphaned);
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
@@ -112,46 +117,86 @@ async function accepts(port: number): Promise<boolean> {
   }
 }
 
-const metadata = (name: string) => ({ name, namespace: 'test' });
-const secretName = (role: string) => `role-${role.replaceAll('_', '-')}`;
+const DAY_MS = 86_400_000;
 
-function secret(name: string, stringData: Readonly<Record<string, string>>): object {
-  return { apiVersion: 'v1', kind: 'Secret', metadata: metadata(name), stringData };
-}
-
-function policy(name: string, spec: object): object {
-  const targetRefs = [{ group: 'postern.dev', kind: 'PostgresGateway', name: 'gate' }];
-  return {
-    apiVersion: 'postern.dev/v1alpha1',
-    kind: 'AccessPolicy',
-    metadata: metadata(name),
-    spec: { targetRefs, ...spec },
-  };
-}
-
-function gateway(options: GatewayOptions, issuerUrl: string): object {
+function documentOf(options: GatewayOptions, issuerUrl: string): ConfigDocument {
   const { upstream, roles } = options;
-  const tls =
-    upstream.caPem === ''
-      ? { mode: 'Disable' }
-      : { mode: 'VerifyFull', caSecretRef: { name: 'upstream-ca', key: 'ca.crt' } };
-  const spec = {
-    upstream: {
-      host: upstream.host,
-      port: upstream.port,
-      tls,
-      roles: roles.map(({ name }) => ({ name, secretRef: { name: secretName(name) } })),
-      catalogRole: roles[0]?.name,
-    },
+  return {
+    schemaVersion: 1,
+    gateway: { kind: 'PostgresGateway', namespace: 'test', name: 'gate', generation: 1 },
+    objects: [],
     listeners: [{ name: 'token', port: 5432, authentication: 'Token' }],
-    tls: { secretRef: { name: 'gateway-tls' }, mode: options.tlsMode ?? 'Required' },
+    tls: { mode: options.tlsMode ?? 'Required', minVersion: '1.2', secret: 'gateway-tls' },
+    upstream: {
+      hosts: [{ host: upstream.host, port: upstream.port }],
+      tls:
+        upstream.caPem === ''
+          ? { mode: 'Disable', ca: null }
+          : { mode: 'VerifyFull', ca: { secret: 'upstream-ca', key: 'ca.crt' } },
+      authentication: ['ScramSha256'],
+      connectTimeout: 5000,
+      roles: roles.map(({ name }) => ({ name, secret: name })),
+      catalogRole: roles[0]!.name,
+    },
     identity: {
       issuers: [
-        { name: 'test', url: issuerUrl, audiences: ['postern'], claims: { username: 'email', groups: 'groups' } },
+        {
+          kind: 'Oidc',
+          name: 'test',
+          url: issuerUrl,
+          audiences: ['postern'],
+          algorithms: ['ES256'],
+          claims: { username: 'email', groups: 'groups' },
+          ca: null,
+        },
       ],
+      certificates: null,
+      clockSkew: 0,
     },
-    ...(options.limits !== undefined && { limits: options.limits }),
-    audit: { durability: options.durability ?? 'Written' },
+    limits: {
+      connections: 100,
+      connectionsPerIdentity: 50,
+      connectionsPerSource: 1000,
+      statementBytes: 131_072,
+      handshake: 10_000,
+      idle: DAY_MS,
+      sessionAge: DAY_MS,
+      drain: 500,
+      ...options.limits,
+    },
+    audit: {
+      durability: options.durability ?? 'Written',
+      onFailure: 'Deny',
+      spoolBytes: 8 * 2 ** 30,
+      recording: 'Statements',
+      redaction: { parameters: 'Keep', literals: 'Keep' },
+      sinks: [],
+    },
+    policies: options.policies,
+    tracing: null,
   };
-  return { apiVersion: 'postern.dev/v1alpha1', kind: 'PostgresGateway', metadata: metadata('gate'), spec };
+}
+
+/** A rule; what is left out is not restricted (relations of an Allow rule: none). */
+export function rule(name: string, parts: Partial<Rule> & Pick<Rule, 'statements'>): Rule {
+  return { name, action: 'Allow', relations: null, functions: [], reach: null, message: null, alert: false, ...parts };
+}
+
+const NO_LIMITS: SessionLimits = {
+  maxAge: null,
+  idle: null,
+  statementTimeout: null,
+  rows: null,
+  readOnly: false,
+  settings: [],
+};
+
+/** A policy for a group, with a role in some databases. */
+export function groupPolicy(
+  name: string,
+  parts: Pick<Policy, 'databases' | 'role' | 'rules'> & { readonly group: string },
+): Policy {
+  const { group, ...rest } = parts;
+  const always = { mode: 'Enforce', session: NO_LIMITS, window: null, expiresAt: null } as const;
+  return { namespace: 'test', name, ...always, subjects: [{ group }], ...rest };
 }
