@@ -6,6 +6,7 @@ import type { GatewayParts } from './gateway.ts';
 import type { Identity } from './identity/identity.ts';
 import { authenticate } from './net/authenticate.ts';
 import { type Opened, open } from './net/opening.ts';
+import { answerCancel } from './net/peers.ts';
 import { Pump } from './net/pump.ts';
 import { finish, type Refusal, refuse } from './net/refusal.ts';
 import { dialUpstream, type UpstreamConnection } from './net/upstream.ts';
@@ -36,8 +37,11 @@ export async function serve(
     refusal,
     signal,
   });
-  if (opened.kind === 'Cancel') return await cancel(gateway, opened);
-  if (opened.kind === 'Closed') return;
+  if (opened.kind === 'Cancel') return await answerCancel(opened, { registry: gateway.cancels, peers: gateway.peers });
+  if (opened.kind === 'Closed') {
+    gateway.metrics.connectionsRefused(opened.reason).inc();
+    return;
+  }
   const identified = await authenticate({
     method: listener.authentication,
     opened,
@@ -56,14 +60,6 @@ export async function serve(
   }
   note(gateway, listener, opened, { outcome: 'Success', message: null, identity });
   await establish(gateway, { listener, opened, identity, rest, ...admitted }, signal);
-}
-
-async function cancel(gateway: GatewayParts, request: Extract<Opened, { kind: 'Cancel' }>): Promise<void> {
-  const { processId, secretKey, socket } = request;
-  if (!gateway.cancels.cancel(processId, secretKey) && gateway.cancels.mayAsk(socket.remoteAddress ?? '')) {
-    await gateway.peers.offer(processId, secretKey);
-  }
-  finish(socket);
 }
 
 function note(

@@ -16,6 +16,7 @@ import { ConnectionCounter, listen, type RunningListener } from './net/listener.
 import { listenForPeers, Peers } from './net/peers.ts';
 import type { Pump } from './net/pump.ts';
 import { ScramKeyCache } from './net/scram.ts';
+import { UpstreamError, type UpstreamProblem } from './net/upstream-error.ts';
 import { SQLSTATE } from './session/refusal.ts';
 import { type Admin, openAdmin } from './telemetry/admin.ts';
 import type { createLogger } from './telemetry/logs.ts';
@@ -138,7 +139,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     credentials: (role) => credentials(options, role),
     upstreamCa() {
       const { ca } = options.revision().document.upstream.tls;
-      return ca === null ? null : (options.secrets.read(ca.secret, ca.key) ?? null);
+      if (ca === null) return null;
+      const bytes = options.secrets.read(ca.secret, ca.key);
+      // Never fall back to the system's authorities: they would vouch for servers that the manifest does not mean.
+      if (bytes === undefined) throw new UpstreamError(caMissing(ca.secret, ca.key));
+      return bytes;
     },
     began(pump, username, idle) {
       sessions.set(pump, idle);
@@ -256,6 +261,11 @@ function tlsOptions(parts: GatewayParts, host: string): pg.ClientConfig['ssl'] {
   const verify = mode === 'Require' ? { rejectUnauthorized: false } : { rejectUnauthorized: true };
   const name = mode === 'VerifyCA' ? { checkServerIdentity: () => undefined } : { servername: host };
   return { ...verify, ...name, ...(ca === undefined ? {} : { ca }) };
+}
+
+function caMissing(secret: string, key: string): UpstreamProblem {
+  const hint = 'Whoever runs the gateway must create it; spec.upstream.tls.caSecretRef names it.';
+  return { code: 'TlsFailed', sqlstate: '08006', message: 'the database server cannot be verified', hint, detail: `Secret ${secret}: ${key} is missing` };
 }
 
 function sweepIdle(sessions: ReadonlyMap<Pump, () => number>): void {
