@@ -18,13 +18,13 @@ export interface IssuerKeysOptions {
 }
 
 /** Keys are fetched anew after this long, so that one the issuer withdrew stops being trusted. Milliseconds. */
-export const KEY_REFRESH = 5 * 60_000;
+const KEY_REFRESH = 5 * 60_000;
 /** With keys at hand, an issuer is asked at most this often, whatever `kid` tokens name. Milliseconds. */
-export const KEY_COOL_DOWN = 30_000;
+const KEY_COOL_DOWN = 30_000;
 /** Without any keys, an issuer is asked at most this often. Milliseconds. */
-export const FIRST_FETCH_RETRY = 1_000;
+const FIRST_FETCH_RETRY = 1_000;
 /** How long keys are trusted while their issuer cannot be reached. Milliseconds. */
-export const KEY_MAX_AGE = 24 * 3_600_000;
+const KEY_MAX_AGE = 24 * 3_600_000;
 /** For discovery and keys together, well below the handshake deadline. Milliseconds. */
 const FETCH_TIMEOUT = 5_000;
 /** More keys than any issuer publishes; a token without `kid` is tried against each. */

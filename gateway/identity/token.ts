@@ -4,7 +4,7 @@ import type { Refusal } from './refusal.ts';
 import { refuse } from './refusal.ts';
 
 /** Longest token, in bytes. */
-export const MAX_TOKEN_BYTES = 16 * 1024;
+const MAX_TOKEN_BYTES = 16 * 1024;
 
 /** What a token says of itself before anything is proven: good for choosing the issuer, for nothing else. */
 export interface UnprovenToken {

@@ -73,6 +73,12 @@ describe('a client certificate', () => {
     });
   });
 
+  it('shows the whole subject on one line, whatever a unit is called', async () => {
+    const certificate = await withSubject([{ CN: ['alice'] }, { OU: [{ utf8String: 'x\nCN=root' }] }]);
+    const result = identityFromCertificate(certificate, Date.now());
+    expect(result.ok && result.identity.subject).toBe('CN=alice, OU=x\\0ACN=root');
+  });
+
   it('reads the older text types', async () => {
     const certificate = await withSubject([
       { CN: [{ bmpString: 'Алиса' }] },

@@ -281,6 +281,13 @@ it('discovery points OAUTHBEARER clients to the first OpenID issuer', () => {
   expect(createBench([oidc(issuer.url, { claims: profile })]).authenticator.discovery()?.scope).toBe('openid profile');
 });
 
+it('groups that belong to Kubernetes are dropped from an OpenID token, and the log says so without naming them', async () => {
+  const identity = await bench.identify(await issuer.mint({ groups: ['system:masters', 'dba'] }));
+  expect(identity.groups).toEqual(['dba']);
+  expect(bench.log.at(-1)).toContain('"dropped":1');
+  expect(bench.log.join()).not.toContain('masters');
+});
+
 it('a group removed at the issuer is gone from the next token on', async () => {
   const before = await bench.identify(await issuer.mint({ groups: ['dba', 'analysts'] }));
   const after = await bench.identify(await issuer.mint({ groups: ['analysts'] }));
