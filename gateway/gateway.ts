@@ -265,7 +265,13 @@ function tlsOptions(parts: GatewayParts, host: string): pg.ClientConfig['ssl'] {
 
 function caMissing(secret: string, key: string): UpstreamProblem {
   const hint = 'Whoever runs the gateway must create it; spec.upstream.tls.caSecretRef names it.';
-  return { code: 'TlsFailed', sqlstate: '08006', message: 'the database server cannot be verified', hint, detail: `Secret ${secret}: ${key} is missing` };
+  return {
+    code: 'TlsFailed',
+    sqlstate: '08006',
+    message: 'the database server cannot be verified',
+    hint,
+    detail: `Secret ${secret}: ${key} is missing`,
+  };
 }
 
 function sweepIdle(sessions: ReadonlyMap<Pump, () => number>): void {

@@ -1,0 +1,84 @@
+import { mkdtempSync, watch } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SecretSource } from '../gateway/config/document.ts';
+import { makeRevision } from '../gateway/config/revision.ts';
+import { startGateway } from '../gateway/gateway.ts';
+import { createLogger } from '../gateway/telemetry/logs.ts';
+import { loadProject } from './project.ts';
+
+export interface DevOptions {
+  readonly files: readonly string[];
+  readonly gateway: string | null;
+  /** Where the audit log is kept; null: a temporary directory. */
+  readonly data: string | null;
+  readonly ports: ReadonlyMap<string, number>;
+  readonly adminPort: number;
+}
+
+const SETTLE = 200;
+
+/** Runs a gateway from manifest files on 127.0.0.1 until SIGTERM or SIGINT; resolves with the exit code. */
+export async function dev(options: DevOptions): Promise<number> {
+  const first = loadProject(options.files, options.gateway);
+  if (!first.ok) return report(first.errors);
+  let revision = makeRevision(first.document);
+  let secrets: SecretSource = first.secrets;
+  const log = createLogger({ level: 'warn' });
+  const directory = options.data ?? mkdtempSync(join(tmpdir(), 'postern-'));
+  const gateway = await startGateway({
+    revision: () => revision,
+    secrets: { read: (secret, key) => secrets.read(secret, key) },
+    directory,
+    host: '127.0.0.1',
+    ports: options.ports,
+    adminPort: options.adminPort,
+    peersPort: null,
+    peers: [],
+    log,
+  });
+  for (const { name, authentication } of first.document.listeners) {
+    console.log(`listener ${name} (${authentication}) on 127.0.0.1:${gateway.ports.get(name)}`);
+  }
+  console.log(`metrics and health on http://127.0.0.1:${gateway.adminPort}; audit log in ${directory}`);
+  const reload = (): void => {
+    const next = loadProject(options.files, options.gateway);
+    if (!next.ok) {
+      console.error('the changed manifests are not good; the configuration before them stays in force:');
+      report(next.errors);
+      return;
+    }
+    secrets = next.secrets;
+    const made = makeRevision(next.document);
+    if (made.revision === revision.revision) return;
+    revision = made;
+    gateway.revised();
+    console.log(`revision ${made.revision.slice(0, 12)} is in force`);
+  };
+  watchFiles(options.files, reload);
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+  console.log('draining');
+  await gateway.drain();
+  return 0;
+}
+
+/** One reload for a change of several steps. */
+function watchFiles(files: readonly string[], reload: () => void): void {
+  let timer: NodeJS.Timeout | undefined;
+  for (const file of files) {
+    watch(file, () => {
+      clearTimeout(timer);
+      timer = setTimeout(reload, SETTLE);
+    });
+  }
+}
+
+/** Prints every problem; the exit code for bad input. */
+export function report(errors: readonly string[]): number {
+  for (const error of errors) console.error(error);
+  console.error(`${errors.length} problem${errors.length === 1 ? '' : 's'}`);
+  return 1;
+}
