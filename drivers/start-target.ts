@@ -31,7 +31,8 @@ const POLICIES = [
         ],
         relations: TABLES,
       }),
-      rule('session', { statements: ['Transaction', 'Session', 'TempTable', 'Listen', 'Catalog'] }),
+      // AdvisoryLock: asyncpg's pool resets a session with pg_advisory_unlock_all().
+      rule('session', { statements: ['Transaction', 'Session', 'TempTable', 'Listen', 'Catalog', 'AdvisoryLock'] }),
       rule('no-ddl', { action: 'Deny', statements: ['Ddl', 'Code', 'Grant', 'Role'], message: 'Ask the DBAs.' }),
     ],
   }),

@@ -278,7 +278,8 @@ def _():
     with connect() as c:
         seen = []
         c.add_notice_handler(lambda notice: seen.append(notice.message_primary))
-        c.execute("DROP TABLE IF EXISTS pg_temp.nothing")
+        for _ in range(2):
+            c.execute("CREATE TEMP TABLE IF NOT EXISTS twice (a int)")
         assert len(seen) == 1, seen
 
 
