@@ -64,7 +64,7 @@ test.each([
 
 test('a Secret that is missing, and an object that is there twice', () => {
   expect(errors(example('gateway.yaml').replace('password: only-the-gateway-knows-1', 'other: x'), '')).toContain(
-    'Secret orders-analyst-ro: key password',
+    'key password is not among the manifests',
   );
   expect(errors(example('gateway.yaml'), `${example('policies.yaml')}---\n${example('policies.yaml')}`)).toContain(
     'is there twice',
