@@ -127,6 +127,7 @@ function functionFacts(
     settings: [],
     effects: [],
     functions: [{ schema: known.schema, name: known.name, args: call.parameters, literals: [], operator: false }],
+    attributes: [],
     asks: true,
     readOnly: false,
     returnsRows: true,

@@ -59,6 +59,7 @@ function build(
     classes: [...found.classes],
     relations: dedupe(found.relations),
     functions: dedupe(found.functions),
+    attributes: [...found.attributes],
     types: dedupe(found.types),
     settings: found.settings,
     effects,
@@ -158,9 +159,14 @@ function refineCopy(fields: Fields, found: Findings): void {
 
 const ROLE_SETTINGS = new Set(['role', 'session_authorization']);
 
+/** Setting names have no case, however they are quoted (test: "SET \"ROLE\" is SET ROLE"). */
+function settingName(name: string, kind: string): string {
+  return kind === 'VAR_SET_MULTI' ? name : name.toLowerCase();
+}
+
 function refineSet(fields: Fields, found: Findings): void {
   const kind = text(fields.kind);
-  const name = text(fields.name);
+  const name = settingName(text(fields.name), kind);
   if (kind === 'VAR_SET_MULTI') {
     // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot only says what the transaction sees.
     found.classes.delete('Session');

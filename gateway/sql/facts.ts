@@ -82,6 +82,8 @@ export interface RawStatement {
   readonly classes: readonly StatementClass[];
   readonly relations: readonly RawRelation[];
   readonly functions: readonly RawFunction[];
+  /** Names in attribute notation (`x.f`), which call a function f of one argument where there is one. */
+  readonly attributes: readonly string[];
   /** Types named with a schema or not built in: their input functions run. */
   readonly types: readonly { readonly schema: string | null; readonly name: string }[];
   readonly settings: readonly SettingChange[];

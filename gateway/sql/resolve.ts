@@ -48,6 +48,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   };
   for (const relation of raw.relations) resolveRelation(relation, env, found);
   for (const fn of raw.functions) resolveFunction(fn, env, found);
+  for (const name of raw.attributes) resolveAttribute(name, env, found);
   for (const type of raw.types) resolveType(type, env, found);
   if (found.askRelations.length > 0 || found.askFunctions.length > 0) {
     return { kind: 'Ask', relations: found.askRelations, functions: found.askFunctions };
@@ -146,6 +147,16 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
   if (env.overlay?.functions.has(nameKey(raw.schema, raw.name)) === true) {
     found.functions.push({ schema: raw.schema ?? creationSchema(env), name: raw.name, candidates: [] });
   } else found.askFunctions.push({ schema: raw.schema, name: raw.name });
+}
+
+/** A column of that name may be meant as well; where a user function could be, a rule must allow it. */
+function resolveAttribute(name: string, env: ResolveEnvironment, found: Found): void {
+  const candidates = env.searchPath
+    .flatMap((place) => env.catalog.functions(place, name))
+    .filter((fn) => !fn.builtin && !fn.safe && takes(fn, 1));
+  if (candidates.length === 0) return;
+  const signatures = candidates.map((fn) => `${fn.schema}.${fn.name}(${fn.arguments})`);
+  found.functions.push({ schema: candidates[0]!.schema, name, candidates: signatures });
 }
 
 /** Every function that the call may mean: overloads win by exact type wherever they stand in the path. */

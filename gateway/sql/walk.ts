@@ -35,6 +35,8 @@ export interface Findings {
   readonly types: { readonly schema: string | null; readonly name: string }[];
   readonly settings: SettingChange[];
   readonly unknown: string[];
+  /** Names in attribute notation, which may be calls. */
+  readonly attributes: Set<string>;
   asks: boolean;
   minMajor: number;
 }
@@ -57,6 +59,7 @@ export function walk(node: unknown, source: Buffer, planned: boolean): Findings 
     types: [],
     settings: [],
     unknown: [],
+    attributes: new Set(),
     asks: false,
     minMajor: 14,
   };
@@ -81,6 +84,10 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
       return visitCall(fields, found);
     case 'TypeName':
       return visitType(fields, found);
+    case 'ColumnRef':
+      return visitAttributes(list(fields.fields).slice(1), found);
+    case 'A_Indirection':
+      return visitAttributes(list(fields.indirection), found);
     case 'A_Expr':
       return visitOperator(fields.name, found);
     case 'SubLink':
@@ -154,8 +161,13 @@ function visitCall(fields: Fields, found: Findings): void {
   if (schema !== null && schema !== 'pg_catalog') return;
   const builtin = classifyBuiltin(name);
   if (builtin?.safe === false) found.classes.add(builtin.cls);
-  if (name === 'set_config') visitSetConfig(literals, found);
+  if (name === 'set_config') visitSetConfig(args.map(bareLiteral), found);
   if (name === 'current_setting' && literals[0] != null) found.settings.push({ kind: 'Show', name: literals[0] });
+}
+
+/** A cast may cut a constant: `'roleX'::varchar(4)` is `role` (test: "a cast hides no setting"). */
+function bareLiteral(node: unknown): string | null {
+  return as(node, 'A_Const') === undefined ? null : (constant(node) ?? null);
 }
 
 function visitSetConfig([name, value, local]: readonly (string | null)[], found: Findings): void {
@@ -164,7 +176,28 @@ function visitSetConfig([name, value, local]: readonly (string | null)[], found:
     found.unknown.push('set_config of a setting whose name is not a constant');
     return;
   }
-  found.settings.push({ kind: 'Set', name, value: value ?? null, list: null, local: local === 'true' });
+  if (/^(?:role|session_authorization)$/i.test(name)) found.classes.add('Role');
+  found.settings.push({
+    kind: 'Set',
+    name: name.toLowerCase(),
+    value: value ?? null,
+    list: null,
+    local: local === 'true',
+  });
+}
+
+/**
+ * `x.f` is also a call of a function f with one argument (test: "attribute notation calls functions"). The first name
+ * of a column reference cannot be one.
+ */
+function visitAttributes(parts: readonly unknown[], found: Findings): void {
+  for (const part of parts) {
+    const name = as(part, 'String')?.sval;
+    if (typeof name !== 'string') continue;
+    const builtin = classifyBuiltin(name);
+    if (builtin?.safe === false) found.classes.add(builtin.cls);
+    else if (builtin === undefined) found.attributes.add(name);
+  }
 }
 
 function visitType(fields: Fields, found: Findings): void {

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { loadParser } from '../../gateway/analysis/parser.ts';
+import { analyzeTree } from '../../gateway/sql/analyze.ts';
+
+const parser = await loadParser();
+const facts = (sql: string) => analyzeTree(parser.parse(sql), Buffer.from(sql))[0]!;
+
+test.each([
+  ["SELECT ('PG_VERSION'::text).pg_read_file", 'ServerFile'],
+  ["SELECT ('0.2'::float8).pg_sleep", 'Resource'],
+  ['SELECT g.pg_sleep FROM abs(0.2::float8) g', 'Resource'],
+])('attribute notation calls functions: %s', (sql, cls) => {
+  expect(facts(sql)).toMatchObject({ classes: expect.arrayContaining([cls]), readOnly: false });
+});
+
+test('attribute notation may call a user function: its name is told', () => {
+  expect(facts('SELECT t.evil FROM app.t').attributes).toEqual(['evil']);
+  expect(facts('SELECT id FROM app.t').attributes).toEqual([]);
+});
+
+test('a cast hides no setting', () => {
+  expect(facts("SELECT set_config('roleX'::varchar(4), 'weak', false)").unknown).not.toEqual([]);
+  expect(facts("SELECT set_config('work_mem', '9999GB'::varchar(1), false)").settings).toMatchObject([{ value: null }]);
+});
+
+test('SET "ROLE" is SET ROLE, and so is set_config', () => {
+  expect(facts('SET "ROLE" TO x')).toMatchObject({
+    classes: expect.arrayContaining(['Role']),
+    settings: [{ name: 'role' }],
+  });
+  expect(facts("SELECT set_config('ROLE', 'x', false)").classes).toContain('Role');
+});
