@@ -150,7 +150,7 @@ function refineCopy(fields: Fields, found: Findings): void {
     name: text(relation.relname),
     verb: from ? 'Insert' : 'Select',
     creates: false,
-    reach: from ? { floor: 'Filtered', equated: [], values: true } : null,
+    reach: from ? { floor: 'Filtered', equated: [], values: fields.filename === undefined } : null,
   });
   // The walk does not know the direction: it reported the position as not understood.
   const at = found.unknown.indexOf('a relation in CopyStmt.relation');

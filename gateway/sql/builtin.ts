@@ -29,6 +29,8 @@ const CLASSES: readonly (readonly [pattern: RegExp, cls: StatementClass])[] = [
   [/^pg_get_replication_slots$/, 'Replication'],
   [/^(?:query|table|schema|database|cursor)_to_xml/, 'DynamicSql'],
   [/^(?:ts_stat|ts_rewrite)$/, 'DynamicSql'],
+  // They run the input function of a type that is named by text or OID: a domain's CHECK is anybody's code.
+  [/^(?:pg_input_is_valid|pg_input_error_info|(?:array|record|range|multirange|domain)_(?:in|recv))$/, 'DynamicSql'],
   [/^pg_notify$/, 'Listen'],
   [
     /^(?:binary_upgrade_|pg_nextoid|pg_stop_making_pinned_objects|pg_extension_config_dump|pg_import_system_collations)/,

@@ -16,10 +16,19 @@ const MAX_DEPTH = 64;
 
 /** Reach of UPDATE, DELETE and MERGE by their condition; `where` undefined: there is none. */
 export function reachOf(where: unknown, target: Target): RawReach {
-  if (unwrap(where) === undefined || fold(where, 0) === true || !mentions(where, target)) {
+  if (unwrap(where) === undefined || fold(where, 0) === true || !restricts(where, target, 0)) {
     return { floor: 'Unbounded', equated: [], values: false };
   }
   return { floor: 'Filtered', equated: equated(where, target), values: false };
+}
+
+/** Whether the condition can leave target rows out: an OR does only if every arm does (`id = 5 OR random() < 2`). */
+function restricts(node: unknown, target: Target, depth: number): boolean {
+  const typed = unwrap(node);
+  if (typed?.type !== 'BoolExpr' || depth > MAX_DEPTH) return mentions(node, target);
+  const args = list(typed.fields.args);
+  if (typed.fields.boolop === 'OR_EXPR') return args.every((arg) => restricts(arg, target, depth + 1));
+  return args.some((arg) => restricts(arg, target, depth + 1));
 }
 
 /** Constant folding and one-row algebra; undefined: depends on the row. */

@@ -117,7 +117,7 @@ function visitRelation(fields: Fields, context: Context, found: Findings): void 
     return;
   }
   const schema = typeof schemaname === 'string' ? schemaname : null;
-  const temporary = fields.relpersistence === 't' && position.creates === true;
+  const temporary = (fields.relpersistence === 't' || /^pg_temp/.test(text(schemaname))) && position.creates === true;
   const verb = temporary ? 'TempTable' : verbOf(position.verb, context);
   found.relations.push({
     schema: temporary ? null : schema,
