@@ -39,7 +39,10 @@ function convert(node: Node): Node {
   if (properties !== undefined) {
     const below = Object.entries(properties as Record<string, Node>);
     out.properties = Object.fromEntries(below.map(([name, child]) => [name, convert(child)]));
-    out.required = [...((required as string[]) ?? []), ...below.filter(([, c]) => 'default' in c).map(([name]) => name)];
+    out.required = [
+      ...((required as string[]) ?? []),
+      ...below.filter(([, c]) => 'default' in c).map(([name]) => name),
+    ];
     out.additionalProperties = false;
   } else if (type === 'object') {
     out.additionalProperties = additionalProperties === undefined ? false : convert(additionalProperties as Node);
