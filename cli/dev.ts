@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SecretSource } from '../gateway/config/document.ts';
 import { makeRevision } from '../gateway/config/revision.ts';
+import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
 import { loadProject } from './project.ts';
@@ -22,12 +23,12 @@ const SETTLE = 200;
 export async function dev(options: DevOptions): Promise<number> {
   const first = loadProject(options.files, options.gateway);
   if (!first.ok) return report(first.errors);
-  let revision = makeRevision(first.document);
+  const config = new ConfigSource(makeRevision(first.document));
   let secrets: SecretSource = first.secrets;
   const log = createLogger({ level: 'warn' });
   const directory = options.data ?? mkdtempSync(join(tmpdir(), 'postern-'));
   const gateway = await startGateway({
-    revision: () => revision,
+    config,
     secrets: { read: (secret, key) => secrets.read(secret, key) },
     directory,
     host: '127.0.0.1',
@@ -46,14 +47,13 @@ export async function dev(options: DevOptions): Promise<number> {
     if (!next.ok) {
       console.error('the changed manifests are not good; the configuration before them stays in force:');
       report(next.errors);
+      config.refuse(next.errors);
       return;
     }
     secrets = next.secrets;
-    const made = makeRevision(next.document);
-    if (made.revision === revision.revision) return;
-    revision = made;
-    gateway.revised();
-    console.log(`revision ${made.revision.slice(0, 12)} is in force`);
+    const before = config.current.revision;
+    const { revision } = config.offer(next.document);
+    if (revision !== before) console.log(`revision ${revision.slice(0, 12)} is in force`);
   };
   watchFiles(options.files, reload);
   await new Promise<void>((resolve) => {

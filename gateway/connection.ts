@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import type { SessionContext } from './audit/record.ts';
 import type { Listener } from './config/document.ts';
 import { createEnvironment, followPolicies, type Principal } from './environment.ts';
 import type { GatewayParts } from './gateway.ts';
+import { identityFromCertificate } from './identity/certificate.ts';
 import type { Identity } from './identity/identity.ts';
 import { authenticate } from './net/authenticate.ts';
 import { type Opened, open } from './net/opening.ts';
@@ -11,6 +13,7 @@ import { Pump } from './net/pump.ts';
 import { finish, type Refusal, refuse } from './net/refusal.ts';
 import { dialUpstream, type UpstreamConnection } from './net/upstream.ts';
 import { UpstreamError } from './net/upstream-error.ts';
+import { observeSession } from './observe.ts';
 import { pickRole } from './policy/effective.ts';
 import { startupSettings } from './startup-settings.ts';
 import {
@@ -46,7 +49,7 @@ export async function serve(
     method: listener.authentication,
     opened,
     authenticator: gateway.authenticator,
-    identifyCertificate: gateway.identifyCertificate,
+    identifyCertificate: (certificate) => identityFromCertificate(certificate, gateway.now()),
     signal,
   });
   if (identified.kind === 'Failed')
@@ -107,7 +110,7 @@ function admit(
         : `Connect as one of: ${picked.offered.join(', ')}.`,
     };
   }
-  if ((gateway.perIdentity.get(identity.username) ?? 0) >= document.limits.connectionsPerIdentity) {
+  if (gateway.sessions.count(identity.username) >= document.limits.connectionsPerIdentity) {
     return {
       reason: 'LimitReached',
       code: '53300',
@@ -147,10 +150,10 @@ async function establish(gateway: GatewayParts, session: Session, signal: AbortS
 
 async function dialAs(gateway: GatewayParts, session: Session, signal: AbortSignal): Promise<UpstreamConnection> {
   const { upstream } = gateway.revision().document;
-  const credentials = gateway.credentials(session.role);
+  const credentials = gateway.upstream.credentials(session.role);
   return await dialUpstream({
     hosts: upstream.hosts,
-    tls: { mode: upstream.tls.mode, ca: gateway.upstreamCa() },
+    tls: { mode: upstream.tls.mode, ca: gateway.upstream.ca() },
     authentication: upstream.authentication,
     connectTimeout: upstream.connectTimeout,
     user: credentials.username,
@@ -172,7 +175,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
   const startedAt = gateway.now();
   const version = upstream.parameters.get('server_version') ?? '';
   const principal: Principal = { identity, database, role, serverMajor: Number.parseInt(version, 10), startedAt };
-  const recorder = gateway.audit.session({
+  const context: SessionContext = {
     id: sessionId(startedAt),
     identity,
     database,
@@ -182,7 +185,8 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     tls: opened.tls,
     server: { address: upstream.address, port: upstream.target.port, version, pid: upstream.processId },
     applicationName: upstream.parameters.get('application_name') ?? '',
-  });
+  };
+  const observer = observeSession(gateway.metrics, gateway.tracing, context);
   const cancelUpstream = () => void upstream.cancel().catch(() => {});
   const pump = new Pump({
     client: socket,
@@ -192,23 +196,23 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     environment: (wake) => createEnvironment(gateway, principal, wake),
     reported: upstream.parameters,
     audit: gateway.audit,
-    recorder,
+    recorder: gateway.audit.session(context),
     statementBytes: gateway.revision().document.limits.statementBytes,
     now: gateway.now,
     cancelUpstream,
     refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
-    onRecord: (record) => {
-      if (record.kind === 'intent')
-        gateway.metrics.statements(record.decision.verdict, record.facts?.primary ?? 'Unknown', record.protocol).inc();
-    },
+    onRecord: (record) => observer.record(record),
     onEnd: (reason, bytes) => {
       unregister();
-      gateway.ended(pump, identity.username, bytes);
+      gateway.sessions.remove(pump);
+      observer.end(reason);
+      gateway.metrics.bytes('Downstream').inc(bytes.toClient);
+      gateway.metrics.bytes('Upstream').inc(bytes.toServer);
       gateway.log.info({ reason, role, database }, 'session ended');
     },
   });
   const unregister = gateway.cancels.register(upstream.processId, upstream.secretKey, () => pump.cancel());
-  gateway.began(pump, identity.username, () => limits(gateway, principal));
+  gateway.sessions.add(pump, identity.username, () => limits(gateway, principal));
   welcome(socket, upstream);
   pump.start();
 }

@@ -6,6 +6,7 @@ import pg from 'pg';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import { loadProject } from '../cli/project.ts';
 import { makeRevision } from '../gateway/config/revision.ts';
+import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
 import { startPostgres } from '../test/kit/postgres.ts';
@@ -36,9 +37,8 @@ const authority = await createCertificateAuthority('Postern demo');
 writeManifests(await authority.server(['localhost', '127.0.0.1']));
 const project = loadProject([directory], null);
 if (!project.ok) throw new Error(project.errors.join('\n'));
-const revision = makeRevision(project.document);
 const gateway = await startGateway({
-  revision: () => revision,
+  config: new ConfigSource(makeRevision(project.document)),
   secrets: project.secrets,
   directory: join(directory, 'audit'),
   host: '127.0.0.1',

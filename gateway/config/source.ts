@@ -14,13 +14,10 @@ export type OfferResult =
 /** Owns the running revision: a bad document never replaces a good one. */
 export class ConfigSource {
   #current: Revision;
-  readonly #report: (result: OfferResult) => void;
-  readonly #listeners = new Set<(revision: Revision) => void>();
+  readonly #listeners: ((result: OfferResult) => void)[] = [];
 
-  /** `report` hears of every refused document and of every change; offers of the running document are silent. */
-  constructor(initial: Revision, report: (result: OfferResult) => void = () => {}) {
+  constructor(initial: Revision) {
     this.#current = initial;
-    this.#report = report;
   }
 
   /** The revision in force: read it at each use, never keep it. */
@@ -33,27 +30,25 @@ export class ConfigSource {
     const loaded = Buffer.isBuffer(input) ? parseDocument(input) : checkDocument(input);
     if (!loaded.ok) return this.refuse(loaded.errors);
     const previous = this.#current.revision;
-    const revision = loaded.revision.revision;
+    const { revision } = loaded.revision;
     const result: OfferResult = { accepted: true, revision, previous };
     if (revision === previous) return result;
     this.#current = loaded.revision;
-    this.#report(result);
-    for (const listener of this.#listeners) listener(loaded.revision);
-    return result;
+    return this.#tell(result);
   }
 
   /** Reports a configuration that did not even become a document (unreadable file, manifests with errors). */
   refuse(errors: readonly string[]): OfferResult {
-    const result: OfferResult = { accepted: false, revision: this.#current.revision, errors };
-    this.#report(result);
-    return result;
+    return this.#tell({ accepted: false, revision: this.#current.revision, errors });
   }
 
-  /** Calls back after each change with the new revision; the returned function ends that. */
-  onChange(listener: (revision: Revision) => void): () => void {
-    this.#listeners.add(listener);
-    return () => {
-      this.#listeners.delete(listener);
-    };
+  /** Calls back after every change and every refusal; an offer of the running document is silent. */
+  subscribe(listener: (result: OfferResult) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  #tell(result: OfferResult): OfferResult {
+    for (const listener of this.#listeners) listener(result);
+    return result;
   }
 }

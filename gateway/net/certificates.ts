@@ -1,13 +1,18 @@
 import { constants, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import type { ListenerTls, SecretKey, SecretSource } from '../config/document.ts';
 
-export interface CertificatesOptions {
+export interface CertificatesConfig extends Pick<ListenerTls, 'minVersion'> {
   /** Name of a Secret with the keys tls.crt and tls.key; null: no TLS. */
   readonly secret: string | null;
-  readonly minVersion: ListenerTls['minVersion'];
   /** Authorities of client certificates; null: none are asked for. */
   readonly clientCa: SecretKey | null;
+}
+
+export interface CertificatesOptions {
+  /** Asked at every connection: a new revision may change it. */
+  readonly config: () => CertificatesConfig;
   readonly secrets: SecretSource;
   /** Called once for each bad pair; the certificate before it stays in force. The message names no key material. */
   readonly onError: (message: string) => void;
@@ -22,6 +27,7 @@ export class Certificates {
   readonly #options: CertificatesOptions;
   #current: SecureContext | null = null;
   #seen: readonly (Buffer | undefined)[] = [];
+  #config: CertificatesConfig | null = null;
 
   constructor(options: CertificatesOptions) {
     this.#options = options;
@@ -29,22 +35,27 @@ export class Certificates {
 
   /** The context for the next connection; null: there is no usable certificate yet. */
   context(): SecureContext | null {
-    const { secret, secrets, clientCa } = this.#options;
+    const { secrets } = this.#options;
+    const config = this.#options.config();
+    const { secret, clientCa } = config;
     if (secret === null) return null;
     const read = [
       secrets.read(secret, 'tls.crt'),
       secrets.read(secret, 'tls.key'),
       clientCa === null ? undefined : secrets.read(clientCa.secret, clientCa.key),
     ];
-    if (this.#seen.length === 0 || read.some((bytes, i) => !same(bytes, this.#seen[i]))) {
-      this.#seen = read;
-      this.#load(read[0], read[1], read[2]);
+    const changed = !isDeepStrictEqual(config, this.#config);
+    if (changed || read.some((bytes, i) => !same(bytes, this.#seen[i]))) {
+      // The certificate before may go on; authorities that a revision has taken away may not.
+      if (!isDeepStrictEqual(clientCa, this.#config?.clientCa ?? null)) this.#current = null;
+      [this.#config, this.#seen] = [config, read];
+      this.#load(config, read);
     }
     return this.#current;
   }
 
-  #load(cert: Buffer | undefined, key: Buffer | undefined, ca: Buffer | undefined): void {
-    const { secret, clientCa, minVersion, onError } = this.#options;
+  #load({ secret, clientCa, minVersion }: CertificatesConfig, [cert, key, ca]: readonly (Buffer | undefined)[]): void {
+    const { onError } = this.#options;
     const stays = this.#current === null ? 'TLS is not available' : 'the certificate before it stays in force';
     if (cert === undefined || key === undefined) {
       onError(`Secret ${secret}: ${cert === undefined ? 'tls.crt' : 'tls.key'} is missing; ${stays}`);

@@ -26,20 +26,28 @@ export interface Metrics {
   readonly statementDuration: Timing;
   /** What the gateway itself adds to a statement before it is forwarded. */
   readonly gatewayLatency: Timing;
-  decisionCache(result: 'Hit' | 'Miss'): Count;
-  readonly parserRestarts: Count;
-  readonly parserTimeouts: Count;
+  /** Shows what the parser has done so far, asked for at each scrape. */
+  parser(stats: () => ParserStats): void;
   cancelRequests(outcome: string): Count;
   /** Bytes relayed: `Upstream` to the database, `Downstream` to the client. */
   bytes(direction: 'Upstream' | 'Downstream'): Count;
   /** Sets the configuration revision in force: the only one shown. */
   revision(revision: string): void;
+  readonly revisionsRefused: Count;
   readonly audit: AuditMetrics;
   /** The exposition in the format of `contentType`. */
   expose(): Promise<string>;
   readonly contentType: string;
   /** Stops the event-loop monitor. */
   close(): void;
+}
+
+/** Totals since the start: answers from the cache and others, instances replaced, statements not parsed in time. */
+export interface ParserStats {
+  readonly hits: number;
+  readonly misses: number;
+  readonly restarts: number;
+  readonly timeouts: number;
 }
 
 /** Upper bounds in seconds; a statement's own work is between 10 µs and minutes. */
@@ -115,6 +123,28 @@ function eventLoopDelay(registry: Registry): { readonly stop: () => void } {
   return { stop: () => monitor.disable() };
 }
 
+function parserMetrics(registry: Registry, stats: () => ParserStats): void {
+  const total = (name: string, help: string, read: (stats: ParserStats) => [Record<string, string>, number][]) =>
+    new Counter({
+      name: `postern_${name}`,
+      help,
+      labelNames: Object.keys(read(stats())[0]![0]),
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [labels, value] of read(stats())) this.inc(labels, value);
+      },
+    });
+  total('parser_cache_total', 'Statements whose facts were known already (Hit) or not (Miss).', ({ hits, misses }) => [
+    [{ result: 'Hit' }, hits],
+    [{ result: 'Miss' }, misses],
+  ]);
+  total('parser_restarts_total', 'Parser instances replaced.', ({ restarts }) => [[{}, restarts]]);
+  total('parser_timeouts_total', 'Statements that the parser did not finish in time.', ({ timeouts }) => [
+    [{}, timeouts],
+  ]);
+}
+
 function auditMetrics(registry: Registry): AuditMetrics {
   const registers = [registry];
   const counters = (name: string, help: string) => new Counters(registry, { name, help }, []).child('');
@@ -161,7 +191,6 @@ export function createMetrics(): Metrics {
     'class',
     'protocol',
   ]);
-  const cache = counters('decision_cache_total', 'Look-ups in the decision cache.', ['result']);
   const cancel = counters('cancel_requests_total', 'Cancel requests by outcome.', ['outcome']);
   const bytes = counters('relayed_bytes_total', 'Bytes relayed, by direction.', ['direction']);
   const revision = new Gauge({
@@ -191,15 +220,16 @@ export function createMetrics(): Metrics {
       buckets: LATENCY_SECONDS,
       registers,
     }),
-    decisionCache: (result) => cache.child(result, result),
-    parserRestarts: counters('parser_restarts_total', 'Parser instances replaced.').child(''),
-    parserTimeouts: counters('parser_timeouts_total', 'Statements that the parser did not finish in time.').child(''),
+    parser: (stats) => parserMetrics(registry, stats),
     cancelRequests: (outcome) => cancel.child(outcome, outcome),
     bytes: (direction) => bytes.child(direction, direction),
     revision(current) {
       revision.reset();
       revision.set({ revision: current }, 1);
     },
+    revisionsRefused: counters('config_refused_total', 'Configurations that were not good and not put in force.').child(
+      '',
+    ),
     audit: auditMetrics(registry),
     expose: () => registry.metrics(),
     contentType: registry.contentType,

@@ -6,6 +6,7 @@ import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pg from 'pg';
 import type { ConfigDocument, Policy, Rule } from '../../gateway/config/document.ts';
 import { makeRevision } from '../../gateway/config/revision.ts';
+import { ConfigSource } from '../../gateway/config/source.ts';
 import { type Gateway, startGateway } from '../../gateway/gateway.ts';
 import { createLogger } from '../../gateway/telemetry/logs.ts';
 import { startPostgres } from '../kit/postgres.ts';
@@ -116,9 +117,9 @@ export async function startWorld(
   const keys = await generateKeyPair('RS256');
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'RS256' };
   const base = documentFor(server.port, jwk);
-  let revision = makeRevision(options.change === undefined ? base : options.change(base));
+  const config = new ConfigSource(makeRevision(options.change === undefined ? base : options.change(base)));
   const gateway = await startGateway({
-    revision: () => revision,
+    config,
     secrets: {
       read: (secret, key) =>
         key === 'username' ? Buffer.from(secret) : Buffer.from(secret === 'analyst_ro' ? 'a-secret' : 'b-secret'),
@@ -152,8 +153,8 @@ export async function startWorld(
       return client;
     },
     revise(policies) {
-      revision = makeRevision({ ...revision.document, policies });
-      gateway.revised();
+      const result = config.offer({ ...config.current.document, policies });
+      if (!result.accepted) throw new Error(result.errors.join('; '));
     },
     events: () => readEvents(directory),
     async stop() {

@@ -226,6 +226,8 @@ describe('clock skew and expiry', () => {
     expect(isExpired(identity, identity.expiresAt + SKEW - 1, SKEW)).toBe(false);
     expect(isExpired(identity, identity.expiresAt + SKEW, SKEW)).toBe(true);
     expect(isExpired(identity, identity.expiresAt, 0)).toBe(true);
+    // TLS grants certificates no skew: neither do we.
+    expect(isExpired({ ...identity, method: 'Certificate' }, identity.expiresAt, SKEW)).toBe(true);
   });
 
   it('a token that was accepted is refused after it expired', async () => {

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from '../../gateway/config/load.ts';
+import { ConfigSource } from '../../gateway/config/source.ts';
 import { startGateway } from '../../gateway/gateway.ts';
 import { createLogger } from '../../gateway/telemetry/logs.ts';
 import type { GatewayProcessConfig } from './gateway-process.ts';
@@ -11,10 +12,9 @@ import type { GatewayProcessConfig } from './gateway-process.ts';
 const config = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as GatewayProcessConfig;
 const loaded = parseDocument(Buffer.from(JSON.stringify(config.document)));
 if (!loaded.ok) throw new Error(`bad document:\n${loaded.errors.join('\n')}`);
-const { revision } = loaded;
 
 const gateway = await startGateway({
-  revision: () => revision,
+  config: new ConfigSource(loaded.revision),
   secrets: {
     read(secret, key) {
       const value = config.secrets[secret]?.[key];

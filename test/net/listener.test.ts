@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { Certificates } from '../../gateway/net/certificates.ts';
+import { Certificates, type CertificatesConfig } from '../../gateway/net/certificates.ts';
 import { ConnectionCounter, ListenError, listen } from '../../gateway/net/listener.ts';
 import { createCertificateAuthority } from '../kit/tls.ts';
 import { nextStartup, RawClient, secretsOf, startDoor, startup } from './support.ts';
@@ -55,8 +55,9 @@ describe('certificates', () => {
     const secrets = secretsOf({ 'tls/tls.crt': a.certPem, 'tls/tls.key': a.keyPem, 'ca/ca.crt': first.caPem });
     const errors: string[] = [];
     const onError = (message: string) => void errors.push(message);
-    const options = { secret: 'tls', minVersion: '1.2', clientCa: null, secrets, onError } as const;
-    return { b, secrets, errors, options };
+    const config: CertificatesConfig = { secret: 'tls', minVersion: '1.2', clientCa: null };
+    const options = { config: () => config, secrets, onError };
+    return { b, secrets, errors, config, options };
   }
 
   test('are parsed once, and again when the Secret has changed', async () => {
@@ -95,12 +96,26 @@ describe('certificates', () => {
   });
 
   test('a missing or empty bundle of client authorities is never taken for the system’s authorities', async () => {
-    const { secrets, errors, options } = await certificates();
-    const clientCa = { secret: 'ca', key: 'ca.crt' };
-    expect(new Certificates({ ...options, clientCa }).context()).not.toBeNull();
+    const { secrets, errors, config, options } = await certificates();
+    const withCa = (key: string) =>
+      new Certificates({ ...options, config: () => ({ ...config, clientCa: { secret: 'ca', key } }) });
+    expect(withCa('ca.crt').context()).not.toBeNull();
     secrets.set('ca/ca.crt', '\n');
-    expect(new Certificates({ ...options, clientCa }).context()).toBeNull();
-    expect(new Certificates({ ...options, clientCa: { ...clientCa, key: 'no' } }).context()).toBeNull();
+    expect(withCa('ca.crt').context()).toBeNull();
+    expect(withCa('no').context()).toBeNull();
+    expect(errors.length).toBe(2);
+  });
+
+  test('a revision that names a Secret that is not there leaves the certificate; one that takes authorities away does not', async () => {
+    const { errors, config, options } = await certificates();
+    let current: CertificatesConfig = { ...config, clientCa: { secret: 'ca', key: 'ca.crt' } };
+    const ours = new Certificates({ ...options, config: () => current });
+    const context = ours.context();
+    expect(context).not.toBeNull();
+    current = { ...current, secret: 'absent' };
+    expect(ours.context()).toBe(context);
+    current = { ...current, clientCa: { secret: 'other', key: 'ca.crt' } };
+    expect(ours.context()).toBeNull();
     expect(errors.length).toBe(2);
   });
 

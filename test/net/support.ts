@@ -54,10 +54,14 @@ export async function startDoor(options: DoorOptions = {}): Promise<Door> {
   const authority = await createCertificateAuthority();
   const pair = await authority.server(['localhost', '127.0.0.1']);
   const certificates = new Certificates({
-    secret: options.certificate === false ? null : 'tls',
-    minVersion: options.minVersion ?? '1.2',
-    clientCa:
-      options.clientCertificates === true && options.clientAuthority !== false ? { secret: 'ca', key: 'ca.crt' } : null,
+    config: () => ({
+      secret: options.certificate === false ? null : 'tls',
+      minVersion: options.minVersion ?? '1.2',
+      clientCa:
+        options.clientCertificates === true && options.clientAuthority !== false
+          ? { secret: 'ca', key: 'ca.crt' }
+          : null,
+    }),
     secrets: secretsOf({ 'tls/tls.crt': pair.certPem, 'tls/tls.key': pair.keyPem, 'ca/ca.crt': authority.caPem }),
     onError: (message) => {
       throw new Error(message);

@@ -40,9 +40,8 @@ describe('metrics', () => {
     m.statements('Allow', 'Select', 'Extended').inc(7);
     m.statementDuration.observe(0.003);
     m.gatewayLatency.observe(0.0002);
-    m.decisionCache('Hit').inc();
-    m.parserRestarts.inc();
-    m.parserTimeouts.inc();
+    m.parser(() => ({ hits: 5, misses: 2, restarts: 1, timeouts: 1 }));
+    m.revisionsRefused.inc();
     m.cancelRequests('Unknown').inc();
     m.bytes('Downstream').inc(1024);
     m.audit.written.inc(3);
@@ -61,7 +60,9 @@ describe('metrics', () => {
       'postern_statements_total{verdict="Allow",class="Select",protocol="Extended"}': 7,
       postern_statement_duration_seconds_count: 1,
       postern_gateway_latency_seconds_sum: 0.0002,
-      'postern_decision_cache_total{result="Hit"}': 1,
+      'postern_parser_cache_total{result="Hit"}': 5,
+      'postern_parser_cache_total{result="Miss"}': 2,
+      postern_config_refused_total: 1,
       postern_parser_restarts_total: 1,
       postern_parser_timeouts_total: 1,
       'postern_cancel_requests_total{outcome="Unknown"}': 1,
