@@ -202,6 +202,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     cancelUpstream,
     refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
     onRecord: (record) => observer.record(record),
+    onForwarded: (seconds) => gateway.metrics.gatewayLatency.observe(seconds),
     onEnd: (reason, bytes) => {
       unregister();
       gateway.sessions.remove(pump);

@@ -37,6 +37,8 @@ export interface PumpOptions {
   /** Reads the shared catalogue again, then calls back. */
   readonly refreshCatalog: (done: () => void) => void;
   readonly onRecord: (record: StatementRecord) => void;
+  /** A statement was sent on, so many seconds after the bytes that completed it came in. */
+  readonly onForwarded: (seconds: number) => void;
   readonly onEnd: (reason: SessionEndReason, bytes: { readonly toClient: number; readonly toServer: number }) => void;
 }
 
@@ -56,6 +58,9 @@ export class Pump implements SessionPort {
   #clientHalfClosed = false;
   #probe: NodeJS.Timeout | null = null;
   #lastActivity: number;
+  /** When the bytes now looked at came in, and those of the oldest statement not sent on; milliseconds. */
+  #arrivedAt = 0;
+  #waitingSince: number | null = null;
 
   constructor(options: PumpOptions) {
     this.#o = options;
@@ -137,6 +142,7 @@ export class Pump implements SessionPort {
     this.#o.onRecord(record);
     // An outcome need not be on disk before what the client sends next.
     if (record.kind !== 'outcome') this.#recorded = true;
+    if (record.kind === 'intent' && record.decision.verdict !== 'Deny') this.#waitingSince ??= this.#arrivedAt;
   }
 
   cancelUpstream(): void {
@@ -189,6 +195,7 @@ export class Pump implements SessionPort {
 
   #onClientData(chunk: Buffer): void {
     this.#lastActivity = this.#o.now();
+    if (!this.#session.busy) this.#arrivedAt = performance.now();
     this.#fromClient.push(chunk);
     this.#readClient();
     this.#afterTurn();
@@ -266,16 +273,25 @@ export class Pump implements SessionPort {
   #settled(units: readonly StagedUnit[], error: Error | null): void {
     this.#settling = false;
     if (this.#ended) return;
-    if (error === null) for (const { bytes } of units) this.#toServer.push(bytes);
-    else {
+    if (error === null) {
+      for (const { bytes } of units) this.#toServer.push(bytes);
+      this.#forwarded();
+    } else {
       // What was staged after these hangs on them: all of it is refused together.
       const all = [...units, ...this.#staged];
       this.#staged = [];
       this.#recorded = false;
+      this.#waitingSince = null;
       this.#session.refuseStaged(all, error.message);
     }
     if (this.#staged.length > 0 && !this.#recorded) this.#releaseStaged();
     this.#afterTurn();
+  }
+
+  #forwarded(): void {
+    if (this.#waitingSince === null) return;
+    this.#o.onForwarded((performance.now() - this.#waitingSince) / 1000);
+    this.#waitingSince = null;
   }
 
   /** Staged only because of the order: no record of theirs is outstanding. */
