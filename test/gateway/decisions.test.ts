@@ -147,11 +147,11 @@ describe('names of a session', () => {
   test('a statement prepared before a policy changed is judged by the new one', async () => {
     const named = { name: 'n1', text: 'SELECT id FROM orders WHERE id = $1' };
     expect((await client.query({ ...named, values: [1] })).rows).toEqual([{ id: 1 }]);
-    world.revise([{ ...ANALYST, rules: ANALYST.rules.filter(({ name }) => name !== 'read') }, DBA]);
+    world.revise({ policies: [{ ...ANALYST, rules: ANALYST.rules.filter(({ name }) => name !== 'read') }, DBA] });
     try {
       await expect(client.query({ ...named, values: [1] })).rejects.toMatchObject({ code: '42501' });
     } finally {
-      world.revise([ANALYST, DBA]);
+      world.revise({ policies: [ANALYST, DBA] });
     }
     expect((await client.query({ ...named, values: [2] })).rows).toEqual([{ id: 2 }]);
   });

@@ -4,26 +4,36 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pg from 'pg';
-import type { ConfigDocument, Policy, Rule } from '../../gateway/config/document.ts';
+import type { ConfigDocument, HostPort, Policy, Rule } from '../../gateway/config/document.ts';
 import { makeRevision } from '../../gateway/config/revision.ts';
 import { ConfigSource } from '../../gateway/config/source.ts';
 import { type Gateway, startGateway } from '../../gateway/gateway.ts';
 import { createLogger } from '../../gateway/telemetry/logs.ts';
 import { startPostgres } from '../kit/postgres.ts';
+import type { PostgresMajor } from '../kit/postgres-install.ts';
 
+const PASSWORDS: Readonly<Record<string, string>> = {
+  'analyst_ro/password': 'a-secret',
+  'app_rw/password': 'b-secret',
+};
 const ISSUER = 'https://kubernetes.default.svc';
 const AUDIENCE = 'postern';
 
 export interface World {
   readonly gateway: Gateway;
   readonly server: Awaited<ReturnType<typeof startPostgres>>;
+  /** Of the first listener. */
   readonly port: number;
+  /** Of the audit log. */
+  readonly directory: string;
   /** A real, signed token of a ServiceAccount. */
   token(name: string, seconds?: number): Promise<string>;
   /** A connected client, signed in as the ServiceAccount. */
   connect(name: string, config?: pg.ClientConfig): Promise<pg.Client>;
-  /** Puts other policies in force. */
-  revise(policies: readonly Policy[]): void;
+  /** Offers a changed document; throws when it is not taken. */
+  revise(change: Partial<ConfigDocument>): void;
+  /** What /metrics, /readyz or /livez answers. */
+  admin(path: string): Promise<{ readonly status: number; readonly body: string }>;
   /** The events written so far, oldest first. */
   events(): Promise<Event[]>;
   stop(): Promise<void>;
@@ -108,10 +118,17 @@ export const ANALYST = policy('analysts', 'analyst', 'analyst_ro', [
 ]);
 export const DBA = policy('dbas', 'dba', 'app_rw', [rule('everything', { statements: ['Any'], relations: ['*.*'] })]);
 
+export interface WorldOptions {
+  readonly version?: PostgresMajor;
+  readonly change?: (document: ConfigDocument) => ConfigDocument;
+  /** Contents of Secrets by `secret/key`, beside the roles' passwords. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** Where other gateways listen for CancelRequests. */
+  readonly peers?: readonly HostPort[];
+}
+
 /** A gateway in front of a real PostgreSQL, with policies for an analyst and a DBA. */
-export async function startWorld(
-  options: { version?: 14 | 15 | 16 | 17 | 18; change?: (document: ConfigDocument) => ConfigDocument } = {},
-): Promise<World> {
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const server = await startPostgres({ version: options.version ?? 18, initSql: SETUP });
   const directory = await mkdtemp(path.join(tmpdir(), 'postern-audit-'));
   const keys = await generateKeyPair('RS256');
@@ -121,23 +138,26 @@ export async function startWorld(
   const gateway = await startGateway({
     config,
     secrets: {
-      read: (secret, key) =>
-        key === 'username' ? Buffer.from(secret) : Buffer.from(secret === 'analyst_ro' ? 'a-secret' : 'b-secret'),
+      read(secret, key) {
+        const value = { ...PASSWORDS, ...options.secrets }[`${secret}/${key}`];
+        return value === undefined ? undefined : Buffer.from(value);
+      },
     },
     directory,
     host: '127.0.0.1',
-    ports: new Map([['token', 0]]),
+    ports: new Map(config.current.document.listeners.map(({ name }) => [name, 0])),
     adminPort: 0,
-    peersPort: null,
-    peers: [],
+    peersPort: 0,
+    peers: options.peers ?? [],
     log: createLogger({ level: 'silent' }),
   });
-  const port = gateway.ports.get('token')!;
+  const port = [...gateway.ports.values()][0]!;
   const token = (name: string, seconds = 600) => sign(keys.privateKey, name, seconds);
   return {
     gateway,
     server,
     port,
+    directory,
     token,
     async connect(name, config = {}) {
       const client = new pg.Client({
@@ -152,9 +172,13 @@ export async function startWorld(
       await client.connect();
       return client;
     },
-    revise(policies) {
-      const result = config.offer({ ...config.current.document, policies });
+    revise(change) {
+      const result = config.offer({ ...config.current.document, ...change });
       if (!result.accepted) throw new Error(result.errors.join('; '));
+    },
+    async admin(path) {
+      const response = await fetch(`http://127.0.0.1:${gateway.adminPort}${path}`);
+      return { status: response.status, body: await response.text() };
     },
     events: () => readEvents(directory),
     async stop() {

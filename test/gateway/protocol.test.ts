@@ -1,9 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { decodeErrorResponse } from '../../gateway/wire/backend.ts';
 import {
-  encodeBind,
   encodeClose,
   encodeCopyData,
   encodeCopyDone,
@@ -11,90 +9,14 @@ import {
   encodeExecute,
   encodeFlush,
   encodeFunctionCall,
-  encodeParse,
-  encodePassword,
-  encodeQuery,
   encodeSync,
 } from '../../gateway/wire/frontend.ts';
-import { encodeCancelRequest, encodeStartupMessage } from '../../gateway/wire/opening.ts';
-import { ANALYST, DBA, policy, rule, startWorld, username, type World } from './harness.ts';
-
-/** A client that sends bytes and collects what comes, as `type` or `type:detail` words. */
-class Raw {
-  readonly socket: net.Socket;
-  readonly words: string[] = [];
-  key = Buffer.alloc(0);
-  processId = 0;
-  #rest = Buffer.alloc(0);
-  #look: (() => void) | null = null;
-
-  constructor(port: number) {
-    this.socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true });
-    this.socket.on('error', () => {});
-    this.socket.on('data', (chunk) => {
-      this.#rest = Buffer.concat([this.#rest, chunk]);
-      while (this.#rest.length >= 5 && this.#rest.length > this.#rest.readUInt32BE(1))
-        this.#take(1 + this.#rest.readUInt32BE(1));
-      this.#look?.();
-    });
-    this.socket.on('end', () => {
-      this.words.push('end');
-      this.#look?.();
-    });
-  }
-
-  send(...messages: readonly Buffer[]): void {
-    this.socket.write(Buffer.concat(messages));
-  }
-
-  /** Waits for a word and returns all that came up to it. */
-  async until(word: string): Promise<string> {
-    const deadline = Date.now() + 8000;
-    while (!this.words.includes(word)) {
-      if (Date.now() > deadline) throw new Error(`no ${word}; so far: ${this.words.join(' ')}`);
-      await new Promise<void>((resolve) => {
-        this.#look = resolve;
-        setTimeout(resolve, 100);
-      });
-    }
-    return this.words.splice(0, this.words.indexOf(word) + 1).join(' ');
-  }
-
-  #take(size: number): void {
-    const type = String.fromCharCode(this.#rest[0]!);
-    const body = this.#rest.subarray(5, size);
-    if (type === 'K') [this.processId, this.key] = [body.readInt32BE(0), Buffer.from(body.subarray(4))];
-    if (type === 'E') this.words.push(`E:${decodeErrorResponse(body).fields.get('C')}`);
-    else if (type === 'Z') this.words.push(`Z:${String.fromCharCode(body[0]!)}`);
-    else if (type === 'C') this.words.push(`C:${body.toString('latin1', 0, body.length - 1).replaceAll(' ', '_')}`);
-    else if (type !== 'S' && type !== 'N' && type !== 'R' && type !== 'K') this.words.push(type);
-    this.#rest = this.#rest.subarray(size);
-  }
-}
+import { encodeCancelRequest } from '../../gateway/wire/opening.ts';
+import { ANALYST, DBA, policy, rule, startWorld, type World } from './harness.ts';
+import { bind, parse, type Raw, signIn, sql } from './raw.ts';
 
 let world: World;
 let raw: Raw;
-const sql = (text: string) => encodeQuery(Buffer.from(text));
-const parse = (text: string, statement = '') => encodeParse({ statement, text: Buffer.from(text), parameterTypes: [] });
-const bind = (portal = '', statement = '') =>
-  encodeBind({ portal, statement, formats: [], parameters: [], resultFormats: [] });
-
-async function signIn(name: string): Promise<Raw> {
-  const client = new Raw(world.port);
-  client.send(
-    encodeStartupMessage(
-      0,
-      new Map([
-        ['user', username(name)],
-        ['database', 'postgres'],
-      ]),
-    ),
-  );
-  client.send(encodePassword(Buffer.from(await world.token(name))));
-  await client.until('Z:I');
-  return client;
-}
-
 const LIMITED = policy(
   'limited',
   'limited',
@@ -113,7 +35,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => world.stop());
 beforeEach(async () => {
-  raw = await signIn('analyst');
+  raw = await signIn(world, 'analyst');
 });
 afterEach(() => raw.socket.destroy());
 
@@ -252,7 +174,7 @@ describe('simple protocol', () => {
 
 describe('COPY', () => {
   test('in and out, simple and extended; a Sync before CopyDone gets no answer of its own', async () => {
-    const dba = await signIn('dba');
+    const dba = await signIn(world, 'dba');
     dba.send(sql('CREATE TABLE copied (x int)'), sql('COPY copied FROM STDIN'));
     await dba.until('G');
     dba.send(encodeCopyData(Buffer.from('1\n2\n')), encodeCopyDone());
@@ -282,7 +204,7 @@ describe('COPY', () => {
 
 describe('a limit of rows', () => {
   test.each(['simple', 'extended'])('cuts a result with an error, %s', async (form) => {
-    const limited = await signIn('limited');
+    const limited = await signIn(world, 'limited');
     const text = 'SELECT id FROM orders';
     if (form === 'simple') limited.send(sql(text));
     else limited.send(parse(text), bind(), encodeExecute('', 0), encodeSync());
@@ -295,7 +217,7 @@ describe('a limit of rows', () => {
   });
 
   test('inside a transaction the transaction fails with it', async () => {
-    const limited = await signIn('limited');
+    const limited = await signIn(world, 'limited');
     limited.send(sql('BEGIN; DELETE FROM orders WHERE id = 1'));
     await limited.until('Z:T');
     limited.send(sql('SELECT id FROM orders'));
@@ -321,7 +243,7 @@ describe('cancel and disappearance', () => {
   };
 
   test('a CancelRequest with the key cancels, one with a guessed key does not', async () => {
-    const dba = await signIn('dba');
+    const dba = await signIn(world, 'dba');
     dba.send(sql(SLOW));
     await eventually(1);
     const send = async (key: Buffer) => {
@@ -339,7 +261,7 @@ describe('cancel and disappearance', () => {
   });
 
   test.each(['killed', 'silently closed'])('a client that is %s in mid-query has its query cancelled', async (how) => {
-    const dba = await signIn('dba');
+    const dba = await signIn(world, 'dba');
     dba.send(sql(SLOW));
     await eventually(1);
     if (how === 'killed') dba.socket.resetAndDestroy();
@@ -355,7 +277,7 @@ describe('cancel and disappearance', () => {
 });
 
 test('the server killed in mid-session is told as a FATAL', async () => {
-  const dba = await signIn('dba');
+  const dba = await signIn(world, 'dba');
   await world.server.query(`SELECT pg_terminate_backend(${dba.processId})`);
   expect(await dba.until('end')).toContain('E:57P01');
 });
