@@ -9,7 +9,7 @@ import type { ConfigDocument, Policy, Rule, SessionLimits } from '../../gateway/
 import { freePort } from './free-port.ts';
 import type { Postgres } from './postgres.ts';
 import { createCertificateAuthority } from './tls.ts';
-import { startTokenIssuer } from './token-issuer.ts';
+import { startTokenIssuer, type TokenIssuer } from './token-issuer.ts';
 
 /** A database role that the gateway logs in as. */
 export interface UpstreamRole {
@@ -25,15 +25,10 @@ export interface GatewayOptions {
   readonly tlsMode?: 'Required' | 'Optional';
   readonly durability?: 'Written' | 'Synced';
   readonly limits?: Partial<ConfigDocument['limits']>;
-}
-
-/** What gateway-main.ts reads. */
-export interface GatewayProcessConfig {
-  readonly document: ConfigDocument;
-  /** Keys of Secrets by the Secret's name. */
-  readonly secrets: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly directory: string;
-  readonly port: number;
+  /** Another replica of the same gateway: its issuer is trusted, and each offers CancelRequests to the other. */
+  readonly replicaOf?: GatewayProcess;
+  /** A shell command before the gateway is started, such as `ulimit -f 100`. */
+  readonly before?: string;
 }
 
 /** A gateway in a process of its own, with an issuer that it trusts. */
@@ -45,51 +40,62 @@ export interface GatewayProcess {
   readonly caFile: string;
   /** Where the gateway keeps its audit log. */
   readonly dataDirectory: string;
+  /** The configuration document: a file that the gateway watches. */
+  readonly configFile: string;
+  readonly adminPort: number;
+  readonly peersPort: number;
+  /** Where this one looks for a second replica. */
+  readonly replicaPort: number;
+  readonly issuer: TokenIssuer;
   token(username: string, groups?: readonly string[]): Promise<string>;
   /** What the process has printed so far. */
   output(): string;
+  /** Asks the process to end; `SIGKILL` does not ask. Resolves with its exit code, null where it was killed. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>;
+  /** Ends it and removes what it wrote. */
   stop(): Promise<void>;
 }
 
 const START_TIMEOUT_MS = 30_000;
-const PROGRAM = path.join(import.meta.dirname, 'gateway-main.ts');
+const PROGRAM = path.join(import.meta.dirname, '../../gateway/main.ts');
 
 /** Starts the gateway and waits until its listener accepts connections. */
 export async function startGatewayProcess(options: GatewayOptions): Promise<GatewayProcess> {
   const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'postern-gateway-'));
-  const dataDirectory = path.join(directory, 'data');
-  const caFile = path.join(directory, 'ca.pem');
-  const issuer = await startTokenIssuer();
-  const authority = await createCertificateAuthority('Gateway test CA');
-  const certificate = await authority.server(['localhost', '127.0.0.1']);
-  await fs.mkdir(dataDirectory);
-  await fs.writeFile(caFile, authority.caPem);
-  const port = await freePort();
-  const config: GatewayProcessConfig = {
-    document: documentOf(options, issuer.url),
-    secrets: {
-      ...Object.fromEntries(options.roles.map(({ name, password }) => [name, { username: name, password }])),
-      'gateway-tls': { 'tls.crt': certificate.certPem, 'tls.key': certificate.keyPem },
-      'upstream-ca': { 'ca.crt': options.upstream.caPem },
-    },
-    directory: dataDirectory,
-    port,
-  };
-  const file = path.join(directory, 'config.json');
-  await fs.writeFile(file, JSON.stringify(config), { mode: 0o600 });
-  // Its standard input is a pipe of ours: whatever ends us ends the gateway too.
-  const child = spawn(process.execPath, [PROGRAM, file], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const at = (name: string) => path.join(directory, name);
+  const issuer = options.replicaOf?.issuer ?? (await startTokenIssuer());
+  const { replicaOf } = options;
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const peersPort = replicaOf?.replicaPort ?? (await freePort());
+  const replicaPort = replicaOf?.peersPort ?? (await freePort());
+  const files = { caFile: at('ca.pem'), dataDirectory: at('data'), configFile: at('config.json') };
+  await fs.writeFile(files.configFile, JSON.stringify(documentOf(options, issuer.url, port)));
+  await writeSecrets(options, at('secrets'), files.caFile);
+  const args = ['--config', files.configFile, '--secrets', at('secrets'), '--data', files.dataDirectory];
+  args.push('--host', '127.0.0.1', '--admin-port', `${adminPort}`, '--peers-port', `${peersPort}`);
+  args.push('--peer', `127.0.0.1:${replicaPort}`, '--log-level', 'warn');
+  // The shell is replaced by the gateway, or ends with its parent's pipe.
+  const script = `${options.before ?? ':'}; exec "$@"`;
+  const child = spawn('bash', ['-c', script, 'gateway', process.execPath, PROGRAM, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const orphan = () => child.kill('SIGKILL');
+  process.once('exit', orphan);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk));
+  const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    const forced = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    await exited;
+    clearTimeout(forced);
+    return child.exitCode;
+  };
   const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      const exited = once(child, 'exit');
-      child.kill('SIGTERM');
-      const forced = setTimeout(() => child.kill('SIGKILL'), 10_000);
-      await exited;
-      clearTimeout(forced);
-    }
-    await issuer.close();
+    await end('SIGTERM');
+    process.off('exit', orphan);
+    if (replicaOf === undefined) await issuer.close();
     await fs.rm(directory, { recursive: true, force: true });
   };
 
@@ -101,8 +107,28 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
     }
     await sleep(50);
   }
-  const process_ = { host: 'localhost', port, pid: child.pid!, caFile, dataDirectory } as const;
-  return { ...process_, token: issuer.token, output: () => output, stop };
+  const ports = { host: 'localhost', port, adminPort, peersPort, replicaPort, pid: child.pid! } as const;
+  return { ...ports, ...files, issuer, token: issuer.token, output: () => output, end, stop };
+}
+
+async function writeSecrets({ roles, upstream }: GatewayOptions, directory: string, caFile: string): Promise<void> {
+  const authority = await createCertificateAuthority('Gateway test CA');
+  const certificate = await authority.server(['localhost', '127.0.0.1']);
+  await fs.writeFile(caFile, authority.caPem);
+  const secrets: Record<string, Record<string, string>> = {
+    ...Object.fromEntries(roles.map(({ name, password }) => [secretOf(name), { username: name, password }])),
+    'gateway-tls': { 'tls.crt': certificate.certPem, 'tls.key': certificate.keyPem },
+    'upstream-ca': { 'ca.crt': upstream.caPem },
+  };
+  for (const [secret, keys] of Object.entries(secrets)) {
+    await fs.mkdir(path.join(directory, secret), { recursive: true });
+    for (const [key, value] of Object.entries(keys))
+      await fs.writeFile(path.join(directory, secret, key), value, { mode: 0o600 });
+  }
+}
+
+function secretOf(role: string): string {
+  return role.replaceAll('_', '-');
 }
 
 async function accepts(port: number): Promise<boolean> {
@@ -119,13 +145,13 @@ async function accepts(port: number): Promise<boolean> {
 
 const DAY_MS = 86_400_000;
 
-function documentOf(options: GatewayOptions, issuerUrl: string): ConfigDocument {
+function documentOf(options: GatewayOptions, issuerUrl: string, port: number): ConfigDocument {
   const { upstream, roles } = options;
   return {
     schemaVersion: 1,
     gateway: { kind: 'PostgresGateway', namespace: 'test', name: 'gate', generation: 1 },
     objects: [],
-    listeners: [{ name: 'token', port: 5432, authentication: 'Token' }],
+    listeners: [{ name: 'token', port, authentication: 'Token' }],
     tls: { mode: options.tlsMode ?? 'Required', minVersion: '1.2', secret: 'gateway-tls' },
     upstream: {
       hosts: [{ host: upstream.host, port: upstream.port }],
@@ -135,7 +161,7 @@ function documentOf(options: GatewayOptions, issuerUrl: string): ConfigDocument 
           : { mode: 'VerifyFull', ca: { secret: 'upstream-ca', key: 'ca.crt' } },
       authentication: ['ScramSha256'],
       connectTimeout: 5000,
-      roles: roles.map(({ name }) => ({ name, secret: name })),
+      roles: roles.map(({ name }) => ({ name, secret: secretOf(name) })),
       catalogRole: roles[0]!.name,
     },
     identity: {

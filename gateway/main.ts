@@ -1,0 +1,99 @@
+/**
+ * The gateway of a pod: runs the mounted configuration document, follows its changes, drains on SIGTERM.
+ * Exit codes: 0 drained, 1 it could not start, 2 the call is wrong.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import type { HostPort } from './config/document.ts';
+import { parseDocument } from './config/load.ts';
+import { mountedSecrets } from './config/secrets.ts';
+import { ConfigSource } from './config/source.ts';
+import { watchDocument } from './config/watch.ts';
+import { startGateway } from './gateway.ts';
+import { createLogger } from './telemetry/logs.ts';
+
+const USAGE = `usage: main.ts --config FILE --secrets DIR --data DIR [--host ADDRESS] [--admin-port PORT]
+               [--peers-port PORT] [--peer HOST:PORT …] [--log-level debug|info|warn|error]
+`;
+
+const OPTIONS = {
+  config: { type: 'string' },
+  secrets: { type: 'string' },
+  data: { type: 'string' },
+  host: { type: 'string', default: '::' },
+  'admin-port': { type: 'string', default: '9090' },
+  'peers-port': { type: 'string' },
+  peer: { type: 'string', multiple: true, default: [] as string[] },
+  'log-level': { type: 'string', default: 'info' },
+} as const;
+
+function readPort(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new Error(`"${text}" is not a port`);
+  return Number(text);
+}
+
+function readPeer(text: string): HostPort {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
+  if (match === null) throw new Error(`--peer ${text}: write HOST:PORT`);
+  return { host: (match[1] ?? match[2])!, port: readPort(match[3]!) };
+}
+
+function readCall(args: readonly string[]) {
+  const { values } = parseArgs({ args: [...args], options: OPTIONS });
+  const { config, secrets, data } = values;
+  if (config === undefined || secrets === undefined || data === undefined)
+    throw new Error('--config, --secrets and --data are needed');
+  const level = (['debug', 'info', 'warn', 'error'] as const).find((name) => name === values['log-level']);
+  if (level === undefined) throw new Error(`--log-level ${values['log-level']}: debug, info, warn or error`);
+  const peersPort = values['peers-port'] === undefined ? null : readPort(values['peers-port']);
+  const adminPort = readPort(values['admin-port']);
+  return { config, secrets, data, level, host: values.host, adminPort, peersPort, peers: values.peer.map(readPeer) };
+}
+
+async function main(call: ReturnType<typeof readCall>): Promise<void> {
+  const log = createLogger({ level: call.level });
+  const loaded = parseDocument(readFileSync(call.config));
+  if (!loaded.ok) {
+    log.fatal({ errors: loaded.errors }, `the configuration ${call.config} is not good`);
+    process.exitCode = 1;
+    return;
+  }
+  const stop = new AbortController();
+  const config = new ConfigSource(loaded.revision);
+  const gateway = await startGateway({
+    config,
+    secrets: mountedSecrets(call.secrets),
+    directory: call.data,
+    host: call.host,
+    ports: new Map(),
+    adminPort: call.adminPort,
+    peersPort: call.peersPort,
+    peers: call.peers,
+    log,
+  });
+  watchDocument(call.config, config, { signal: stop.signal });
+  const { ports, adminPort, peersPort } = gateway;
+  log.info({ listeners: Object.fromEntries(ports), adminPort, peersPort, revision: config.current.revision }, 'ready');
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+  });
+  log.info({ signal }, 'draining');
+  stop.abort();
+  await gateway.drain();
+  log.info({}, 'drained');
+}
+
+let call: ReturnType<typeof readCall>;
+try {
+  call = readCall(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n${USAGE}`);
+  process.exit(2);
+}
+try {
+  await main(call);
+} catch (error) {
+  createLogger().fatal({ err: error }, 'the gateway could not start');
+  process.exitCode = 1;
+}
+process.exit();
