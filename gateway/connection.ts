@@ -203,6 +203,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
     onRecord: (record) => observer.record(record),
     onForwarded: (seconds) => gateway.metrics.gatewayLatency.observe(seconds),
+    onFault: (error) => gateway.log.error({ err: error, role, database }, 'a session failed in an unforeseen way'),
     onEnd: (reason, bytes) => {
       unregister();
       gateway.sessions.remove(pump);

@@ -92,7 +92,8 @@ export type SessionEndReason =
   | 'MaxAge'
   | 'Drain'
   | 'ProtocolViolation'
-  | 'AuditUnavailable';
+  | 'AuditUnavailable'
+  | 'InternalError';
 
 export interface SessionRecorder {
   /** Renders and queues one record; never throws, never blocks. */

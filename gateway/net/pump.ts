@@ -39,6 +39,8 @@ export interface PumpOptions {
   readonly onRecord: (record: StatementRecord) => void;
   /** A statement was sent on, so many seconds after the bytes that completed it came in. */
   readonly onForwarded: (seconds: number) => void;
+  /** An error that nothing foresees; the session ends. */
+  readonly onFault: (error: unknown) => void;
   readonly onEnd: (reason: SessionEndReason, bytes: { readonly toClient: number; readonly toServer: number }) => void;
 }
 
@@ -315,8 +317,11 @@ export class Pump implements SessionPort {
     try {
       turn();
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.terminate('ProtocolViolation', { code: error.sqlstate, message: error.message });
+      if (error instanceof ProtocolError)
+        return this.terminate('ProtocolViolation', { code: error.sqlstate, message: error.message });
+      // A defect ends the session that met it and no other; nothing that was not decided has been sent on.
+      this.#o.onFault(error);
+      this.terminate('InternalError', { code: SQLSTATE.internalError, message: 'internal error of the gateway' });
     }
   }
 }

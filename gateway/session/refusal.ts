@@ -30,6 +30,7 @@ export const SQLSTATE = {
   idleSessionTimeout: '57P05',
   auditUnavailable: '58030',
   tooLarge: '54000',
+  internalError: 'XX000',
 } as const;
 
 /** The refusal that a denial becomes. */
