@@ -19,7 +19,7 @@ $(STAMP): package-lock.json .npmrc
 	PATH='$(SYSTEM_PATH)' npm ci
 	@touch $@
 
-check: check-types check-lint check-tree check-generated ## Types, lint, import directions, file lengths, generated files
+check: check-types check-lint check-dead check-tree check-generated ## Types, lint, dead code, import directions, file lengths, generated files
 
 check-types: install ## Types
 	tsc -p .

@@ -8,7 +8,7 @@ export interface RelationPattern {
 }
 
 /** Schemas of the server: no wildcard speaks of them. */
-export function isSystemSchema(schema: string): boolean {
+function isSystemSchema(schema: string): boolean {
   return schema === 'information_schema' || schema.startsWith('pg_');
 }
 

@@ -21,7 +21,7 @@ import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** Sends what makes the server fail in the place of a message; all up to the next Sync is skipped, here as there. */
-export function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
+function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
   const nonce = s.env.nonce();
   s.pipelineOpen = true;
   s.forward(replacement.extended(nonce), reply('Refused', { refusal, nonce, running }));

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PARAMETERS, renderParameters, VALUE_BYTES } from '../../gateway/audit/parameters.ts';
 import type { BoundParameter } from '../../gateway/audit/record.ts';
+import { fuzzRuns } from '../kit/fuzz.ts';
 
 function one(type: number, format: 'text' | 'binary', value: Buffer | null): unknown {
   const rendered = JSON.parse(renderParameters([{ type, format, value }]));
@@ -167,7 +168,7 @@ describe('binary parameters', () => {
         const parameter: BoundParameter = { type, format: 'binary', value: Buffer.from(bytes) };
         expect(renderParameters([parameter]).length).toBeLessThan(20_000);
       }),
-      { numRuns: 2000 },
+      { numRuns: fuzzRuns(2000) },
     );
   });
 });

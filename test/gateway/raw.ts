@@ -64,7 +64,7 @@ export const bind = (portal = '', statement = '') =>
   encodeBind({ portal, statement, formats: [], parameters: [], resultFormats: [] });
 
 /** The start-up packet of a ServiceAccount for the database `postgres`. */
-export function startup(name: string, parameters: Readonly<Record<string, string>> = {}): Buffer {
+function startup(name: string, parameters: Readonly<Record<string, string>> = {}): Buffer {
   return encodeStartupMessage(
     0,
     new Map(Object.entries({ user: username(name), database: 'postgres', ...parameters })),

@@ -13,7 +13,7 @@ export interface Message {
 }
 
 /** The peer closed the connection, or broke it, while a message was awaited. */
-export class ConnectionEnded extends Error {
+class ConnectionEnded extends Error {
   override readonly name = 'ConnectionEnded';
 }
 

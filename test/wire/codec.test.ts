@@ -7,6 +7,7 @@ import { ProtocolError } from '../../gateway/wire/errors.ts';
 import * as frontend from '../../gateway/wire/frontend.ts';
 import { encodeStartupMessage, readOpening } from '../../gateway/wire/opening.ts';
 import { trace } from '../../gateway/wire/trace.ts';
+import { fuzzRuns } from '../kit/fuzz.ts';
 import { BACKEND_SAMPLES, FRONTEND_SAMPLES, type Sample, UNBOUNDED_SAMPLES } from './samples.ts';
 
 const SAMPLES: readonly Sample[] = [...FRONTEND_SAMPLES, ...BACKEND_SAMPLES];
@@ -43,14 +44,14 @@ describe('every message', () => {
         for (const [at, byte] of some) if (at < body.length) body[at] = byte;
         refusalOf(decode, body);
       }),
-      { numRuns: 60 },
+      { numRuns: fuzzRuns(60) },
     );
   });
 
   test.each(SAMPLES)('%s: random bodies cause nothing but a ProtocolError', (_name, _bytes, decode) => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (body) => void refusalOf(decode, Buffer.from(body))),
-      { numRuns: 60 },
+      { numRuns: fuzzRuns(60) },
     );
   });
 
@@ -69,7 +70,7 @@ describe('every message', () => {
         const traced = refusalOf((b) => trace(direction, Buffer.concat([header, b])), body);
         expect([name, traced === null]).toEqual([name, refusalOf(decode, body) === null]);
       }),
-      { numRuns: 2000 },
+      { numRuns: fuzzRuns(2000) },
     );
   });
 });

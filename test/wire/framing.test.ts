@@ -4,6 +4,7 @@ import { encodeCommandComplete, encodeDataRow } from '../../gateway/wire/backend
 import { ProtocolError } from '../../gateway/wire/errors.ts';
 import { decodeBindHead, encodeBind, encodeCopyData, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
 import { BACKEND, type Direction, FRONTEND } from '../../gateway/wire/types.ts';
+import { fuzzRuns } from '../kit/fuzz.ts';
 import { cut, messagesOf, readAll, readerOf } from './samples.ts';
 
 const DIRECTIONS: readonly Direction[] = ['frontend', 'backend'];
@@ -76,7 +77,7 @@ describe.each(DIRECTIONS)('framing of the %s', (direction) => {
         const ended = pieces.steps.map((step) => (step.kind === 'run' ? step.count : step.kind === 'message' ? 1 : 0));
         expect(ended.reduce((a, b) => a + b, 0)).toBe(some.length);
       }),
-      { numRuns: 300 },
+      { numRuns: fuzzRuns(300) },
     );
   });
 

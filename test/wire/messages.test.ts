@@ -14,6 +14,7 @@ import {
 } from '../../gateway/wire/opening.ts';
 import { MessageReader, type Step } from '../../gateway/wire/reader.ts';
 import { BACKEND, FRONTEND } from '../../gateway/wire/types.ts';
+import { fuzzRuns } from '../kit/fuzz.ts';
 
 const text = (s: string) => Buffer.from(s);
 const fields = [{ name: 'a', tableOid: 1, columnNumber: 2, typeOid: 23, typeSize: 4, typeModifier: -1, format: 0 }];
@@ -271,7 +272,7 @@ describe('framing', () => {
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: fuzzRuns(500) },
     );
   });
 });
