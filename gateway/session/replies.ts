@@ -59,7 +59,10 @@ export function reply(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind'>> = {})
   };
 }
 
-/** First in, first out, with cheap removal at the head. */
+/**
+ * First in, first out, with cheap removal at the head. A CopyEnd mark never stands in front: nothing comes for it, and a
+ * queue that held nothing else would look as if an answer were due (test: "a session goes on after COPY FROM").
+ */
 export class ReplyQueue {
   #items: Reply[] = [];
   #head = 0;
@@ -69,19 +72,19 @@ export class ReplyQueue {
   }
 
   push(item: Reply): void {
-    this.#items.push(item);
+    if (item.kind !== 'CopyEnd' || this.length > 0) this.#items.push(item);
   }
 
-  /** What the next server message belongs to; CopyEnd marks in front of it have done their duty. */
+  /** What the next server message belongs to. */
   head(): Reply | undefined {
-    while (this.#items[this.#head]?.kind === 'CopyEnd') this.shift();
     return this.#items[this.#head];
   }
 
   shift(): Reply | undefined {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;
-    this.#head += 1;
+    do this.#head += 1;
+    while (this.#items[this.#head]?.kind === 'CopyEnd');
     if (this.#head === this.#items.length) {
       this.#items = [];
       this.#head = 0;
@@ -94,7 +97,6 @@ export class ReplyQueue {
 
   /** What comes after the head. */
   second(): Reply | undefined {
-    this.head();
     return this.#items[this.#head + 1];
   }
 

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   encodeClose,
+  encodeCopyData,
+  encodeCopyDone,
   encodeDescribe,
   encodeExecute,
   encodeFunctionCall,
@@ -26,12 +28,15 @@ const ONE_DATABASE = {
   ]),
   databases: ['analyst_ro'],
 };
+const COPIER = policy('copiers', 'copier', 'app_rw', [
+  rule('all', { statements: ['Select', 'Insert', 'CopyFrom', 'TempTable'], relations: ['public.*'] }),
+]);
 const DBA = policy('dbas', 'dba', 'app_rw', [rule('everything', { statements: ['Any'], relations: ['*.*'] })]);
 let world: World;
 
 beforeAll(async () => {
   world = await startWorld({
-    change: (document) => ({ ...document, policies: [CALLER, DBA, ONE_DATABASE, READER] }),
+    change: (document) => ({ ...document, policies: [CALLER, COPIER, DBA, ONE_DATABASE, READER] }),
   });
   await world.server.query('CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS $$SELECT $1 * 2$$');
 }, 60_000);
@@ -191,6 +196,28 @@ test('a FunctionCall that a rule allows runs, and is recorded like any statement
   expect(codes.filter((code) => code === 'intent' || code === 'outcome')).toEqual(['intent', 'outcome']);
 });
 
+test.each([
+  ['that went well', '1,a\n', 'C:COPY_1 Z:I'],
+  ['that the server refused', 'one,a\n', 'E:22P02 Z:I'],
+])(
+  'a session goes on after COPY FROM %s, with statements that have to be looked up first',
+  async (_name, data, end) => {
+    const client = await signIn(world, 'copier');
+    client.send(sql('CREATE TEMP TABLE copied (id int, name text)'));
+    await client.until('Z:I');
+    for (let i = 0; i < 3; i++) {
+      client.send(sql('COPY copied FROM STDIN (FORMAT csv)'));
+      await client.until('G');
+      client.send(encodeCopyData(Buffer.from(data)));
+      client.send(encodeCopyDone());
+      expect(await client.until('Z:I')).toBe(end);
+    }
+    client.send(sql(`SELECT count(*) FROM copied`));
+    expect(await client.until('Z:I')).toBe('T D C:SELECT_1 Z:I');
+    client.socket.destroy();
+  },
+);
+
 describe('much data', () => {
   const rss = async () => {
     const { body } = await world.admin('/metrics');
@@ -201,9 +228,9 @@ describe('much data', () => {
     const client = await signIn(world, 'dba');
     const before = await rss();
     client.socket.pause();
-    client.send(sql("SELECT repeat('x', 10000) FROM generate_series(1, 40000)"));
+    client.send(sql("SELECT repeat('x', 10000) FROM generate_series(1, 100000)"));
     await sleep(1500);
-    expect((await rss()) - before).toBeLessThan(100e6);
+    expect((await rss()) - before).toBeLessThan(250e6);
     const [waiting] = await world.server.query(
       `SELECT wait_event FROM pg_stat_activity WHERE pid = ${client.processId}`,
     );
