@@ -1,181 +1,125 @@
-import { as, constant, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
+import { as, type Fields, isFixed, list, names, unwrap } from './ast.ts';
+import { alwaysTrue, neverTrue } from './conditions.ts';
 import type { RawReach } from './facts.ts';
-
-/** Names under which a statement's target row may be spoken of. */
-export interface Target {
-  /** Alias, or else the relation's name. */
-  readonly name: string;
-  /** No other relation is in scope: a column without qualifier is the target's. */
-  readonly alone: boolean;
-}
+import { isTargets, namesOfFrom, type Target } from './target.ts';
 
 /** IN lists up to this length count as keys. */
 const MAX_KEYS = 100;
-/** Conditions nested deeper than this are not folded: honest Filtered. */
+/** Conditions nested deeper than this are not taken apart. */
 const MAX_DEPTH = 64;
 
+export const UNBOUNDED: RawReach = { floor: 'Unbounded', equated: [], values: false };
+export const FILTERED: RawReach = { floor: 'Filtered', equated: [], values: false };
+
 /** Reach of UPDATE, DELETE and MERGE by their condition; `where` undefined: there is none. */
-export function reachOf(where: unknown, target: Target): RawReach {
-  if (unwrap(where) === undefined || fold(where, 0) === true || !restricts(where, target, 0)) {
-    return { floor: 'Unbounded', equated: [], values: false };
-  }
-  return { floor: 'Filtered', equated: equated(where, target), values: false };
+export function reachOf(where: unknown, target: Target, keys: Keys = CONSTANTS): RawReach {
+  if (!isRestricted(where, target)) return UNBOUNDED;
+  return { floor: 'Filtered', equated: equated(where, target, keys), values: false };
 }
 
-/** Whether the condition can leave target rows out: an OR does only if every arm does (`id = 5 OR random() < 2`). */
-function restricts(node: unknown, target: Target, depth: number): boolean {
+/** Whether a condition can leave rows of the target out. */
+export function isRestricted(where: unknown, target: Target): boolean {
+  return unwrap(where) !== undefined && !alwaysTrue(where, target) && restricts(where, target, false, 0);
+}
+
+/** An OR leaves rows out only if every arm does (`id = 5 OR random() < 2`), an AND if one does; NOT turns them round. */
+function restricts(node: unknown, target: Target, negated: boolean, depth: number): boolean {
   const typed = unwrap(node);
-  if (typed?.type !== 'BoolExpr' || depth > MAX_DEPTH) return mentions(node, target);
+  if (depth > MAX_DEPTH) return mentions(node, target);
+  if (typed?.type === 'SubLink' && typed.fields.subLinkType === 'EXISTS_SUBLINK') {
+    return existsRestricts(typed.fields, target, negated, depth);
+  }
+  if (typed?.type !== 'BoolExpr') return mentions(node, target) || (!negated && neverTrue(node, target));
   const args = list(typed.fields.args);
-  if (typed.fields.boolop === 'OR_EXPR') return args.every((arg) => restricts(arg, target, depth + 1));
-  return args.some((arg) => restricts(arg, target, depth + 1));
+  if (typed.fields.boolop === 'NOT_EXPR') return restricts(args[0], target, !negated, depth + 1);
+  const everyArm = (typed.fields.boolop === 'OR_EXPR') !== negated;
+  return everyArm
+    ? args.every((arg) => restricts(arg, target, negated, depth + 1))
+    : args.some((arg) => restricts(arg, target, negated, depth + 1));
 }
 
-/** Constant folding and one-row algebra; undefined: depends on the row. */
-function fold(node: unknown, depth: number): boolean | undefined {
-  const typed = unwrap(node);
-  if (typed === undefined || depth > MAX_DEPTH) return undefined;
-  const { fields } = typed;
-  switch (typed.type) {
-    case 'BoolExpr':
-      return foldBool(fields, depth);
-    case 'A_Expr':
-      return foldComparison(fields);
-    case 'NullTest':
-      return foldNullTest(fields);
-    case 'SubLink':
-      return foldExists(fields);
-    case 'A_Const':
-    case 'TypeCast':
-      return foldConstant(node);
-    default:
-      return undefined;
-  }
-}
-
-function foldConstant(node: unknown): boolean | undefined {
-  const value = constant(node);
-  if (value === undefined || value === null) return value === null ? false : undefined;
-  if (/^(?:t|true|y|yes|on|1)$/i.test(value.trim())) return true;
-  return /^(?:f|false|n|no|off|0)$/i.test(value.trim()) ? false : undefined;
-}
-
-function foldBool(fields: Fields, depth: number): boolean | undefined {
-  const args = list(fields.args).map((arg) => fold(arg, depth + 1));
-  if (fields.boolop === 'NOT_EXPR') return args[0] === undefined ? undefined : !args[0];
-  if (fields.boolop === 'OR_EXPR') return args.includes(true) ? true : every(args, false);
-  return args.includes(false) ? false : every(args, true);
-}
-
-function every(args: readonly (boolean | undefined)[], value: boolean): boolean | undefined {
-  return args.every((arg) => arg === value) ? value : undefined;
-}
-
-const REFLEXIVE = new Set(['=', '<=', '>=']);
-const IRREFLEXIVE = new Set(['<>', '<', '>']);
-
-function foldComparison(fields: Fields): boolean | undefined {
-  const operator = names(fields.name)?.at(-1) ?? '';
-  const [left, right] = [fields.lexpr, fields.rexpr];
-  if (fields.kind === 'AEXPR_LIKE' || fields.kind === 'AEXPR_ILIKE') {
-    return /^%+$/.test(constant(right) ?? '') && operator.startsWith('~~') ? true : undefined;
-  }
-  if (fields.kind === 'AEXPR_NOT_DISTINCT' && sameColumn(left, right)) return true;
-  if (fields.kind !== 'AEXPR_OP') return undefined;
-  // NULLs aside, which only make it narrower: `id = id` is honest about nothing.
-  if (sameColumn(left, right)) return REFLEXIVE.has(operator) ? true : undefined;
-  return foldConstants(operator, constant(left), constant(right));
-}
-
-function foldConstants(
-  operator: string,
-  left: string | null | undefined,
-  right: string | null | undefined,
-): boolean | undefined {
-  if (left === undefined || right === undefined || left === null || right === null) return undefined;
-  const numeric = left !== '' && right !== '' && !Number.isNaN(Number(left)) && !Number.isNaN(Number(right));
-  const order = numeric ? Number(left) - Number(right) : left === right ? 0 : undefined;
-  if (order === undefined) return operator === '<>' ? true : undefined;
-  if (order === 0) return REFLEXIVE.has(operator) ? true : IRREFLEXIVE.has(operator) ? false : undefined;
-  const holds = order < 0 ? ['<', '<=', '<>'] : ['>', '>=', '<>'];
-  return holds.includes(operator) ? true : REFLEXIVE.has(operator) || IRREFLEXIVE.has(operator) ? false : undefined;
-}
-
-function sameColumn(a: unknown, b: unknown): boolean {
-  const left = names(as(a, 'ColumnRef')?.fields);
-  const right = names(as(b, 'ColumnRef')?.fields);
-  if (left === null || right === null || left.length === 0 || left.at(-1) !== right.at(-1)) return false;
-  // `a.id = b.id` is a join; `t.id = id` is the same column written twice.
-  return left.length !== right.length || left.join('.') === right.join('.');
-}
-
-function foldNullTest(fields: Fields): boolean | undefined {
-  const value = constant(fields.arg);
-  if (value === undefined) return undefined;
-  return (value === null) === (fields.nulltesttype === 'IS_NULL');
-}
-
-/** EXISTS over a query without FROM, WHERE or HAVING has a row. */
-function foldExists(fields: Fields): boolean | undefined {
+/** What EXISTS selects says nothing; where its rows are joined to the target's, they can be missing. */
+function existsRestricts(fields: Fields, target: Target, negated: boolean, depth: number): boolean {
   const query = as(fields.subselect, 'SelectStmt');
-  if (fields.subLinkType !== 'EXISTS_SUBLINK' || query === undefined) return undefined;
-  const plain = ['fromClause', 'whereClause', 'havingClause', 'limitCount', 'limitOffset'].every(
-    (f) => query[f] === undefined,
-  );
-  return plain && query.larg === undefined ? true : undefined;
+  if (query === undefined || query.larg !== undefined) return mentions(fields, target);
+  const inner = within(query, target);
+  const joins = list(query.fromClause).some((item) => mentions(item, inner));
+  if (joins || mentions(query.havingClause, inner)) return true;
+  return negated ? mentions(query.whereClause, inner) : restricts(query.whereClause, inner, false, depth + 1);
 }
 
-/** Whether the condition speaks of the target at all; a column without qualifier may be the target's. */
-function mentions(where: unknown, target: Target): boolean {
-  const stack: unknown[] = [where];
-  while (stack.length > 0) {
-    const node = stack.pop();
+/** The target as seen from inside a query: its FROM may hide the target's name, and takes columns without qualifier. */
+function within(query: Fields, target: Target): Target {
+  const from = list(query.fromClause);
+  if (from.length === 0 || target.name === null) return target;
+  const hidden = namesOfFrom(from).has(target.name);
+  return { ...target, alone: false, inner: true, name: hidden ? '' : target.name };
+}
+
+/** Whether an expression speaks of the target at all. */
+function mentions(expression: unknown, outer: Target): boolean {
+  const stack: { readonly node: unknown; readonly target: Target }[] = [{ node: expression, target: outer }];
+  for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
+    const { node, target } = item;
     if (typeof node !== 'object' || node === null) continue;
-    const column = (node as { ColumnRef?: Fields }).ColumnRef;
-    if (column !== undefined && isTargets(column, target)) return true;
+    const { ColumnRef, SelectStmt } = node as { ColumnRef?: Fields; SelectStmt?: Fields };
+    if (ColumnRef !== undefined && isTargets(ColumnRef, target)) return true;
     if ('CurrentOfExpr' in node) return true;
-    stack.push(...Object.values(node));
+    const below = SelectStmt === undefined ? target : within(SelectStmt, target);
+    for (const value of Object.values(node)) stack.push({ node: value, target: below });
   }
   return false;
 }
 
-function isTargets(column: Fields, target: Target): boolean {
-  const parts = list(column.fields).map((part) => text(as(part, 'String')?.sval));
-  return parts.length === 1 || parts.includes(target.name);
-}
+/** Which expressions are known before the statement looks at any row. */
+export type Keys = (node: unknown) => boolean;
+
+const CONSTANTS: Keys = isFixed;
 
 /** Columns that top-level conjuncts equate with constants or parameters. */
-function equated(where: unknown, target: Target): string[] {
+function equated(where: unknown, target: Target, keys: Keys): string[] {
   const columns: string[] = [];
   const stack: unknown[] = [where];
   while (stack.length > 0) {
     const typed = unwrap(stack.pop());
-    if (typed?.type === 'BoolExpr' && typed.fields.boolop === 'AND_EXPR') stack.push(...list(typed.fields.args));
-    else if (typed?.type === 'A_Expr') columns.push(...equatedBy(typed.fields, target));
+    if (typed?.type === 'A_Expr') columns.push(...equatedBy(typed.fields, target, keys));
+    if (typed?.type !== 'BoolExpr' || typed.fields.boolop !== 'AND_EXPR') continue;
+    for (const arg of list(typed.fields.args)) stack.push(arg);
   }
   return columns;
 }
 
-function equatedBy(fields: Fields, target: Target): string[] {
-  const operator = names(fields.name);
+function equatedBy(fields: Fields, target: Target, keys: Keys): string[] {
+  const operator = names(fields.name)?.join('.');
   // Only the operator that every key's index is for; OPERATOR(other.=) may be anything.
-  if (operator === null || operator.join('.') !== '=') return [];
+  if (operator !== '=' && operator !== 'pg_catalog.=') return [];
   const [left, right] = [fields.lexpr, fields.rexpr];
-  if (fields.kind === 'AEXPR_OP') {
-    if (isFixed(right)) return targetColumn(left, target);
-    return isFixed(left) ? targetColumn(right, target) : [];
+  switch (fields.kind) {
+    case 'AEXPR_OP':
+      return equatedPair(left, right, target, keys);
+    case 'AEXPR_IN':
+      return areKeys(as(right, 'List')?.items, keys) ? targetColumn(left, target) : [];
+    case 'AEXPR_OP_ANY':
+      return areKeys(as(right, 'A_ArrayExpr')?.elements, keys) ? targetColumn(left, target) : [];
+    default:
+      return [];
   }
-  if (fields.kind === 'AEXPR_IN' && areKeys(as(right, 'List')?.items)) return targetColumn(left, target);
-  if (fields.kind === 'AEXPR_OP_ANY') {
-    const array = as(right, 'A_ArrayExpr');
-    if (array !== undefined && areKeys(array.elements)) return targetColumn(left, target);
-  }
-  return [];
 }
 
-function areKeys(items: unknown): boolean {
+/** `id = 5`, or `(a, b) = (1, 2)`. */
+function equatedPair(left: unknown, right: unknown, target: Target, keys: Keys): string[] {
+  const [row, values] = [as(left, 'RowExpr'), as(right, 'RowExpr')];
+  if (row !== undefined && values !== undefined) {
+    const others = list(values.args);
+    return list(row.args).flatMap((column, i) => (keys(others[i]) ? targetColumn(column, target) : []));
+  }
+  if (keys(right)) return targetColumn(left, target);
+  return keys(left) ? targetColumn(right, target) : [];
+}
+
+function areKeys(items: unknown, keys: Keys): boolean {
   const values = list(items);
-  return values.length > 0 && values.length <= MAX_KEYS && values.every(isFixed);
+  return values.length > 0 && values.length <= MAX_KEYS && values.every(keys);
 }
 
 function targetColumn(node: unknown, target: Target): string[] {

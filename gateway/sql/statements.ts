@@ -19,7 +19,8 @@ const ALIKE: readonly (readonly [kind: StatementKind, nodes: string])[] = [
   [of('Do', 'Do'), 'DoStmt'],
   [of('Call', 'Call'), 'CallStmt'],
   [of('Maintenance', 'Maintenance'), 'VacuumStmt ClusterStmt ReindexStmt RefreshMatViewStmt'],
-  [of('ServerControl', 'ServerControl'), 'AlterSystemStmt CheckPointStmt LoadStmt'],
+  [of('ServerControl', 'ServerControl'), 'AlterSystemStmt CheckPointStmt'],
+  [of('Code', 'Code', 'ServerControl'), 'LoadStmt'],
   [of('Grant', 'Grant'), 'GrantStmt AlterDefaultPrivilegesStmt'],
   [
     of('Role', 'Role'),
@@ -29,7 +30,7 @@ const ALIKE: readonly (readonly [kind: StatementKind, nodes: string])[] = [
     of('Code', 'Code'),
     'CreateFunctionStmt AlterFunctionStmt CreateTrigStmt CreateEventTrigStmt AlterEventTrigStmt RuleStmt CreateCastStmt ' +
       'CreateOpClassStmt CreateOpFamilyStmt AlterOpFamilyStmt AlterOperatorStmt CreateExtensionStmt AlterExtensionStmt ' +
-      'AlterExtensionContentsStmt CreatePLangStmt CreateTransformStmt CreateConversionStmt CreateAmStmt',
+      'AlterExtensionContentsStmt CreatePLangStmt CreateTransformStmt CreateConversionStmt CreateAmStmt CreateRangeStmt',
   ],
   [
     of('Link', 'Link'),
@@ -37,12 +38,13 @@ const ALIKE: readonly (readonly [kind: StatementKind, nodes: string])[] = [
       'AlterUserMappingStmt DropUserMappingStmt ImportForeignSchemaStmt CreateForeignTableStmt CreateSubscriptionStmt ' +
       'AlterSubscriptionStmt DropSubscriptionStmt',
   ],
+  [of('Ddl', 'Ddl', 'ServerFile'), 'CreateTableSpaceStmt'],
   [of('Replication', 'Replication'), 'CreatePublicationStmt AlterPublicationStmt'],
   [
     of('Ddl', 'Ddl'),
-    'CreateSchemaStmt CreateStmt AlterTableStmt AlterTableMoveAllStmt CreateTableSpaceStmt DropTableSpaceStmt ' +
+    'CreateSchemaStmt CreateStmt AlterTableStmt AlterTableMoveAllStmt DropTableSpaceStmt ' +
       'AlterTableSpaceOptionsStmt CreatePolicyStmt AlterPolicyStmt CreateSeqStmt AlterSeqStmt DefineStmt ' +
-      'CreateDomainStmt AlterDomainStmt CompositeTypeStmt CreateEnumStmt CreateRangeStmt AlterEnumStmt AlterTypeStmt ' +
+      'CreateDomainStmt AlterDomainStmt CompositeTypeStmt CreateEnumStmt AlterEnumStmt AlterTypeStmt ' +
       'ViewStmt IndexStmt CreateStatsStmt AlterStatsStmt AlterCollationStmt RenameStmt AlterObjectDependsStmt ' +
       'AlterObjectSchemaStmt AlterOwnerStmt DropStmt CommentStmt SecLabelStmt CreatedbStmt AlterDatabaseStmt ' +
       'AlterDatabaseRefreshCollStmt AlterDatabaseSetStmt DropdbStmt CreateTableAsStmt AlterTSDictionaryStmt ' +
@@ -92,6 +94,8 @@ export const POSITIONS: Readonly<Record<string, { readonly verb: StatementClass;
   'Constraint.pktable': { verb: 'Ddl' },
   'IndexStmt.relation': { verb: 'Ddl' },
   'AlterTableStmt.relation': { verb: 'Ddl' },
+  'AlterTableCmd.def': { verb: 'Ddl' },
+  'ColumnDef.identitySequence': { verb: 'Ddl' },
   'PartitionCmd.name': { verb: 'Ddl' },
   'RenameStmt.relation': { verb: 'Ddl' },
   'AlterObjectSchemaStmt.relation': { verb: 'Ddl' },
@@ -121,6 +125,7 @@ const READING: ReadonlySet<StatementClass> = new Set([
   'Session',
   'Cursor',
   'Prepare',
+  'Listen',
 ]);
 
 /** Whether something of this class leaves everything as it was. */

@@ -1,44 +1,38 @@
-import { as, constant, type Fields, list, names, qualified, text, unwrap } from './ast.ts';
-import { BUILTIN_OPERATORS, BUILTIN_TYPES } from './builtin.generated.ts';
-import { classifyBuiltin } from './builtin.ts';
+import { as, type Fields, list, text, unwrap } from './ast.ts';
+import { visitAttributes, visitCall, visitFunctionName, visitOperator, visitOption, visitType } from './calls.ts';
 import type { StatementClass } from './classes.ts';
-import type { RawFunction, RawReach, RawRelation, SettingChange } from './facts.ts';
+import type { RawReach } from './facts.ts';
+import { addRelation, type Findings, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
-import { newerThan } from './majors.ts';
-import { reachOf } from './reach.ts';
+import { newerThan, returningMajor } from './majors.ts';
+import { UNBOUNDED } from './reach.ts';
 import { POSITIONS } from './statements.ts';
+import { nameOf } from './target.ts';
+import { type FindQuery, type Write, writesOf } from './writes.ts';
 
-/** Names of common table expressions that hide relations, innermost first. */
+/** A common table expression in scope: it hides relations of its name. Innermost first. */
 interface Scope {
-  readonly names: ReadonlySet<string>;
+  readonly name: string;
+  readonly query: unknown;
   readonly outer: Scope | null;
 }
+
+/** Which items of a FROM clause are locked: FOR UPDATE takes all, FOR UPDATE OF takes those it names. */
+type Locked = 'all' | ReadonlySet<string>;
+const NOTHING_LOCKED: Locked = new Set();
 
 /** How what is below a node is meant. */
 interface Context {
   readonly scope: Scope | null;
   /** `Parent.field` the node stands in. */
   readonly position: string;
-  /** FROM of a SELECT … FOR UPDATE. */
-  readonly locked: boolean;
+  readonly locked: Locked;
   /** Under EXPLAIN without ANALYZE: planned, not run. */
   readonly planned: boolean;
   /** Reach of the statement whose target this may be. */
   readonly reach: RawReach | null;
-}
-
-/** What a walk finds; lists may repeat. */
-export interface Findings {
-  readonly classes: Set<StatementClass>;
-  readonly relations: RawRelation[];
-  readonly functions: RawFunction[];
-  readonly types: { readonly schema: string | null; readonly name: string }[];
-  readonly settings: SettingChange[];
-  readonly unknown: string[];
-  /** Names in attribute notation, which may be calls. */
-  readonly attributes: Set<string>;
-  asks: boolean;
-  minMajor: number;
+  /** Where CREATE SCHEMA puts what it creates. */
+  readonly schema: string | null;
 }
 
 interface Item {
@@ -52,21 +46,12 @@ interface Item {
  * the grammar's own knowledge of every node and field: what it does not list is reported as not understood.
  */
 export function walk(node: unknown, source: Buffer, planned: boolean): Findings {
-  const found: Findings = {
-    classes: new Set(),
-    relations: [],
-    functions: [],
-    types: [],
-    settings: [],
-    unknown: [],
-    attributes: new Set(),
-    asks: false,
-    minMajor: 14,
-  };
+  const found = nothing();
   const stack: Item[] = [];
   const top = unwrap(node);
   if (top !== undefined) {
-    stack.push({ ...top, context: { scope: null, position: 'top', locked: false, planned, reach: null } });
+    const context = { scope: null, position: 'top', locked: NOTHING_LOCKED, planned, reach: null, schema: null };
+    stack.push({ ...top, context });
   }
   for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
     visit(item, found, source);
@@ -82,8 +67,15 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
       return visitRelation(fields, context, found);
     case 'FuncCall':
       return visitCall(fields, found);
+    case 'CreateTrigStmt':
+    case 'CreateEventTrigStmt':
+      return visitFunctionName(fields.funcname, 0, found);
+    case 'RangeTableSample':
+      return visitFunctionName(fields.method, 1, found);
     case 'TypeName':
-      return visitType(fields, found);
+      return visitType(fields, context.position, found);
+    case 'DefElem':
+      return visitOption(fields, context.position, found);
     case 'ColumnRef':
       return visitAttributes(list(fields.fields).slice(1), found);
     case 'A_Indirection':
@@ -96,170 +88,68 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'LockingClause':
       found.classes.add('Lock');
       return;
-    case 'InsertStmt':
-    case 'UpdateStmt':
-    case 'DeleteStmt':
-    case 'MergeStmt':
-      return visitWrite(type, fields, context, found);
     default:
       return;
   }
 }
 
+const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete', 'Merge', 'Truncate']);
+
 function visitRelation(fields: Fields, context: Context, found: Findings): void {
   const { schemaname, relname, catalogname } = fields;
   const name = text(relname);
   if (catalogname !== undefined) found.unknown.push(`the name of another database in front of ${name}`);
-  if (schemaname === undefined && context.position !== 'top' && isHidden(context, name)) return;
   const position = POSITIONS[context.position];
   if (position === undefined) {
     found.unknown.push(`a relation in ${context.position}`);
     return;
   }
-  const schema = typeof schemaname === 'string' ? schemaname : null;
-  const temporary = (fields.relpersistence === 't' || /^pg_temp/.test(text(schemaname))) && position.creates === true;
-  const verb = temporary ? 'TempTable' : verbOf(position.verb, context);
-  found.relations.push({
-    schema: temporary ? null : schema,
-    name,
-    verb,
-    creates: position.creates === true,
-    reach: verb === position.verb && WRITES.has(verb) ? (context.reach ?? TRUNCATED) : null,
-  });
-  if (context.locked) found.relations.push({ schema, name, verb: 'Lock', creates: false, reach: null });
+  if (schemaname === undefined && position.verb === 'Select' && queryNamed(context.scope, name) !== undefined) return;
+  const creates = position.creates === true;
+  const schema = typeof schemaname === 'string' ? schemaname : creates ? context.schema : null;
+  if (creates && (fields.relpersistence === 't' || /^pg_temp/.test(text(schemaname)))) {
+    // The first temporary object of a session puts pg_temp in front of its search path.
+    found.asks = true;
+    return addRelation(found, { schema: null, name }, 'TempTable', true);
+  }
+  const verb = verbOf(position.verb, context);
+  const reach = WRITES.has(verb) ? (context.reach ?? UNBOUNDED) : null;
+  found.relations.push({ schema, name, verb, creates, reach });
+  if (isLocked(context.locked, nameOf(fields))) addRelation(found, { schema, name }, 'Lock');
 }
 
-const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete', 'Merge', 'Truncate']);
-const TRUNCATED: RawReach = { floor: 'Unbounded', equated: [], values: false };
+function isLocked(locked: Locked, name: string): boolean {
+  return locked === 'all' || locked.has(name);
+}
 
 /** EXPLAIN without ANALYZE writes nothing, but its plan tells of what it reads. */
 function verbOf(verb: StatementClass, context: Context): StatementClass {
   return context.planned && WRITES.has(verb) ? 'Select' : verb;
 }
 
-/** A common table expression of that name is in scope; only where rows are read, never as a target. */
-function isHidden(context: Context, name: string): boolean {
-  if (POSITIONS[context.position]?.verb !== 'Select') return false;
-  for (let scope = context.scope; scope !== null; scope = scope.outer) if (scope.names.has(name)) return true;
-  return false;
+function queryNamed(scope: Scope | null, name: string): unknown {
+  for (let at = scope; at !== null; at = at.outer) if (at.name === name) return at.query;
+  return undefined;
 }
 
-function visitCall(fields: Fields, found: Findings): void {
-  const parts = names(fields.funcname);
-  if (parts === null || parts.length === 0) {
-    found.unknown.push('a function without a name');
-    return;
-  }
-  const { schema, name } = qualified(parts);
-  const args = list(fields.args);
-  const literals = args.map((arg) => constant(arg) ?? null);
-  const counted =
-    fields.agg_star === true || fields.func_variadic === true || args.some((a) => as(a, 'NamedArgExpr'))
-      ? -1
-      : args.length;
-  found.functions.push({ schema, name, args: counted, literals, operator: false });
-  if (schema !== null && schema !== 'pg_catalog') return;
-  const builtin = classifyBuiltin(name);
-  if (builtin?.safe === false) found.classes.add(builtin.cls);
-  if (name === 'set_config') visitSetConfig(args.map(bareLiteral), found);
-  if (name === 'current_setting' && literals[0] != null) found.settings.push({ kind: 'Show', name: literals[0] });
-}
-
-/** A cast may cut a constant: `'roleX'::varchar(4)` is `role` (test: "a cast hides no setting"). */
-function bareLiteral(node: unknown): string | null {
-  return as(node, 'A_Const') === undefined ? null : (constant(node) ?? null);
-}
-
-function visitSetConfig([name, value, local]: readonly (string | null)[], found: Findings): void {
-  found.asks = true;
-  if (name == null) {
-    found.unknown.push('set_config of a setting whose name is not a constant');
-    return;
-  }
-  if (/^(?:role|session_authorization)$/i.test(name)) found.classes.add('Role');
-  found.settings.push({
-    kind: 'Set',
-    name: name.toLowerCase(),
-    value: value ?? null,
-    list: null,
-    local: local === 'true',
-  });
-}
-
-/**
- * `x.f` is also a call of a function f with one argument (test: "attribute notation calls functions"). The first name
- * of a column reference cannot be one.
- */
-function visitAttributes(parts: readonly unknown[], found: Findings): void {
-  for (const part of parts) {
-    const name = as(part, 'String')?.sval;
-    if (typeof name !== 'string') continue;
-    const builtin = classifyBuiltin(name);
-    if (builtin?.safe === false) found.classes.add(builtin.cls);
-    else if (builtin === undefined) found.attributes.add(name);
-  }
-}
-
-function visitType(fields: Fields, found: Findings): void {
-  const parts = names(fields.names);
-  if (parts === null || parts.length === 0) return;
-  const { schema, name } = qualified(parts);
-  if (schema === 'pg_catalog' || (schema === null && BUILTIN_TYPES.has(name.replace(/^_/, '')))) return;
-  found.types.push({ schema, name });
-}
-
-function visitOperator(value: unknown, found: Findings): void {
-  const parts = names(value);
-  if (parts === null || parts.length === 0) return;
-  const { schema, name } = qualified(parts);
-  const builtin = BUILTIN_OPERATORS.has(name) || /^(?:BETWEEN|NOT BETWEEN)/.test(name);
-  if (builtin && (schema === null || schema === 'pg_catalog')) return;
-  found.functions.push({ schema, name, args: 2, literals: [], operator: true });
-}
-
-/** What a data-modifying statement touches besides its target's own verb. */
-function visitWrite(type: string, fields: Fields, context: Context, found: Findings): void {
+/** What a data-modifying statement does to its target; returns the reach of its own verb. */
+function visitWrite({ type, fields, context }: Item, scope: Scope | null, found: Findings): RawReach {
+  const find: FindQuery = (name) => queryNamed(scope, name);
+  const [own, ...also] = writesOf(type, fields, find) as [Write, ...Write[]];
   const target = fields.relation as Fields;
-  const also = new Set<StatementClass>();
-  if (fields.returningClause !== undefined) also.add('Select');
-  const conflict = fields.onConflictClause as Fields | undefined;
-  if (conflict?.action === 'ONCONFLICT_UPDATE') also.add('Update');
-  for (const clause of list(fields.mergeWhenClauses)) {
-    const command = as(clause, 'MergeWhenClause')?.commandType;
-    if (command === 'CMD_INSERT') also.add('Insert');
-    if (command === 'CMD_UPDATE') also.add('Update');
-    if (command === 'CMD_DELETE') also.add('Delete');
-  }
-  const schema = typeof target.schemaname === 'string' ? target.schemaname : null;
-  const reach = writeReach(type, fields);
-  for (const verb of also) {
+  const place = {
+    schema: typeof target.schemaname === 'string' ? target.schemaname : null,
+    name: text(target.relname),
+  };
+  for (const { verb, reach } of also) {
     const meant = verbOf(verb, context);
-    found.relations.push({
-      schema,
-      name: text(target.relname),
-      verb: meant,
-      creates: false,
-      reach: WRITES.has(meant) ? reach : null,
-    });
+    found.relations.push({ ...place, verb: meant, creates: false, reach: WRITES.has(meant) ? reach : null });
   }
-}
-
-function writeReach(type: string, fields: Fields): RawReach {
-  const target = fields.relation as Fields;
-  const name = text((target.alias as Fields | undefined)?.aliasname) || text(target.relname);
-  if (type === 'InsertStmt') return insertReach(fields);
-  if (type === 'MergeStmt') return reachOf(fields.joinCondition, { name, alone: false });
-  const others = type === 'UpdateStmt' ? fields.fromClause : fields.usingClause;
-  return reachOf(fields.whereClause, { name, alone: list(others).length === 0 });
-}
-
-/** VALUES say which rows; a query says it by its own restriction. */
-function insertReach(fields: Fields): RawReach {
-  const query = as(fields.selectStmt, 'SelectStmt');
-  const values = query === undefined || query.valuesLists !== undefined;
-  const restricted =
-    query?.whereClause !== undefined || query?.limitCount !== undefined || query?.fromClause === undefined;
-  return { floor: values || restricted ? 'Filtered' : 'Unbounded', equated: [], values };
+  if (fields.returningClause !== undefined) addRelation(found, place, 'Select');
+  // An update of this view is a call of set_config.
+  if (place.name === 'pg_settings') found.asks = true;
+  found.minMajor = Math.max(found.minMajor, returningMajor(type, fields));
+  return own.reach;
 }
 
 /** The children of a node, each with what it means for them. */
@@ -270,48 +160,92 @@ function pushChildren(item: Item, found: Findings, stack: Item[]): void {
     found.unknown.push(`the node ${type}`);
     return;
   }
-  const context = inside(item);
+  const context = inside(item, found);
   for (const [field, value] of Object.entries(fields)) {
     const shape = shapes[field];
+    // A list is no place of its own.
+    const position = type === 'List' ? item.context.position : `${type}.${field}`;
     if (shape === undefined) found.unknown.push(`the field ${type}.${field}`);
-    else if (shape !== '.') pushField(item, { ...context, position: `${type}.${field}` }, { shape, value }, stack);
+    else if (shape !== '.' && !ELSEWHERE.has(position))
+      pushField(item, { ...context, position }, { shape, value }, stack);
   }
 }
 
+/** Read where their statement is: names of FROM items, of another server's tables, of a table in either direction. */
+const ELSEWHERE = new Set(['LockingClause.lockedRels', 'ImportForeignSchemaStmt.table_list', 'CopyStmt.relation']);
+
+const DATA_MODIFYING = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
+
 /** Scope, reach and locks that hold below a node. */
-function inside({ type, fields, context }: Item): Context {
+function inside(item: Item, found: Findings): Context {
+  const { type, fields, context } = item;
   const scope = fields.withClause === undefined ? context.scope : withScope(fields, context.scope);
-  if (type === 'SelectStmt') return { ...context, scope, locked: fields.lockingClause !== undefined, reach: null };
-  const writes = type === 'InsertStmt' || type === 'UpdateStmt' || type === 'DeleteStmt' || type === 'MergeStmt';
-  return writes ? { ...context, scope, locked: false, reach: writeReach(type, fields) } : { ...context, scope };
+  if (DATA_MODIFYING.has(type)) {
+    return { ...context, scope, locked: NOTHING_LOCKED, reach: visitWrite(item, scope, found) };
+  }
+  switch (type) {
+    case 'SelectStmt':
+      return { ...context, scope, locked: lockedBy(fields, context), reach: null };
+    case 'RangeSubselect':
+      return { ...context, locked: isLocked(context.locked, nameOf(fields)) ? 'all' : NOTHING_LOCKED };
+    case 'CreateSchemaStmt':
+      return { ...context, schema: newSchema(fields) };
+    default:
+      return { ...context, scope };
+  }
 }
 
-function withScope(fields: Fields, outer: Scope | null): Scope {
-  const ctes = list((fields.withClause as Fields).ctes).map((cte) => text(as(cte, 'CommonTableExpr')?.ctename));
-  return { names: new Set(ctes), outer };
+/** CREATE SCHEMA AUTHORIZATION alone names it after the role. */
+export function newSchema(fields: Fields): string {
+  return text(fields.schemaname) || text((fields.authrole as Fields | undefined)?.rolename);
 }
+
+/** Its own locking clauses, or that of the query around it. */
+function lockedBy(fields: Fields, context: Context): Locked {
+  if (context.position === 'RangeSubselect.subquery' && context.locked === 'all') return 'all';
+  const clauses = list(fields.lockingClause).map((clause) => list(as(clause, 'LockingClause')?.lockedRels));
+  if (clauses.some((rels) => rels.length === 0)) return 'all';
+  return new Set(clauses.flat().map((rel) => text(as(rel, 'RangeVar')?.relname)));
+}
+
+function withScope(fields: Fields, outer: Scope | null): Scope | null {
+  let scope = outer;
+  for (const cte of list((fields.withClause as Fields).ctes)) scope = scopeOf(cte, scope);
+  return scope;
+}
+
+function scopeOf(cte: unknown, outer: Scope | null): Scope | null {
+  const fields = as(cte, 'CommonTableExpr');
+  return fields === undefined ? outer : { name: text(fields.ctename), query: fields.ctequery, outer };
+}
+
+/** Where the FROM items of a query stand. */
+const IN_FROM = /^(?:SelectStmt\.fromClause|JoinExpr\.[lr]arg|RangeTableSample\.relation|RangeSubselect\.subquery)$/;
 
 function pushField(item: Item, context: Context, child: { shape: string; value: unknown }, stack: Item[]): void {
   if (context.position.endsWith('.withClause')) return pushWith(item, context, child.value as Fields, stack);
-  const inFrom = /^(?:SelectStmt\.fromClause|JoinExpr\.[lr]arg|RangeTableSample\.relation)$/.test(context.position);
-  const below = inFrom ? context : { ...context, locked: false };
+  // A bare word that the grammar takes for a type: `visitOption` has seen it.
+  if (context.position === 'DefElem.arg' && as(child.value, 'TypeName') !== undefined) return;
+  const below = IN_FROM.test(context.position) ? context : { ...context, locked: NOTHING_LOCKED };
   const type = child.shape.replace('*', '');
   for (const value of child.shape.endsWith('*') ? list(child.value) : [child.value]) {
     const typed = type === 'Node' ? unwrap(value) : { type, fields: value as Fields };
-    if (typed === undefined) continue;
-    // A list is no place of its own: TRUNCATE a, b and DROP have their relations directly below the field.
-    stack.push({ ...typed, context: below });
+    if (typed !== undefined) stack.push({ ...typed, context: below });
   }
 }
 
 /** Without RECURSIVE a common table expression sees only those before it. */
 function pushWith(item: Item, context: Context, clause: Fields, stack: Item[]): void {
-  const seen = new Set<string>();
+  let seen = item.context.scope;
   for (const cte of list(clause.ctes)) {
     const fields = as(cte, 'CommonTableExpr');
     if (fields === undefined) continue;
-    const scope = clause.recursive === true ? context.scope : { names: new Set(seen), outer: item.context.scope };
-    stack.push({ type: 'CommonTableExpr', fields, context: { ...context, scope, locked: false, reach: null } });
-    seen.add(text(fields.ctename));
+    const scope = clause.recursive === true ? context.scope : seen;
+    stack.push({
+      type: 'CommonTableExpr',
+      fields,
+      context: { ...context, scope, locked: NOTHING_LOCKED, reach: null },
+    });
+    seen = scopeOf(cte, seen);
   }
 }

@@ -1,0 +1,314 @@
+import { as, constant, type Fields, list, names, unwrap } from './ast.ts';
+import { fingerprint, type Target, twinsAmong } from './target.ts';
+import { constantly, every, not, some, type Test, Unknowns } from './truth.ts';
+
+/** Conditions nested deeper than this are not looked into: nothing is proved. */
+const MAX_DEPTH = 64;
+
+/**
+ * Whether a condition holds for every row, NULLs aside: constant folding and one-row algebra. Beyond what it proves a
+ * condition may well be always true (`id > -1`).
+ */
+export function alwaysTrue(node: unknown, target: Target, depth = 0): boolean {
+  const bool = as(node, 'BoolExpr');
+  if (bool !== undefined && depth < MAX_DEPTH) {
+    const args = list(bool.args);
+    if (bool.boolop === 'AND_EXPR') return args.every((arg) => alwaysTrue(arg, target, depth + 1));
+    if (bool.boolop === 'OR_EXPR' && args.some((arg) => alwaysTrue(arg, target, depth + 1))) return true;
+  }
+  const scope: Scope = { target, unknowns: new Unknowns(), depth };
+  return scope.unknowns.always(compile(node, scope));
+}
+
+/** Whether a condition holds for no row. */
+export function neverTrue(node: unknown, target: Target): boolean {
+  const scope: Scope = { target, unknowns: new Unknowns(), depth: 0 };
+  return scope.unknowns.always(not(compile(node, scope)));
+}
+
+interface Scope {
+  readonly target: Target;
+  readonly unknowns: Unknowns;
+  readonly depth: number;
+}
+
+function compile(node: unknown, outer: Scope): Test {
+  const typed = unwrap(node);
+  const scope = { ...outer, depth: outer.depth + 1 };
+  if (typed === undefined || scope.depth > MAX_DEPTH) return atom(node, scope);
+  const { fields } = typed;
+  switch (typed.type) {
+    case 'BoolExpr':
+      return compileBool(fields, scope);
+    case 'A_Expr':
+      return compileOperator(node, fields, scope);
+    case 'NullTest':
+      return compileNullTest(fields, scope);
+    case 'BooleanTest':
+      return compileBooleanTest(node, fields, scope);
+    case 'SubLink':
+      return compileSubLink(node, fields, scope);
+    case 'CaseExpr':
+      return fields.arg === undefined ? compileCase(fields, scope) : atom(node, scope);
+    case 'CoalesceExpr': {
+      const first = list(fields.args).find((arg) => constant(arg) !== null);
+      return compile(first, scope);
+    }
+    case 'A_Const':
+    case 'TypeCast':
+      return compileConstant(node, scope);
+    default:
+      return atom(node, scope);
+  }
+}
+
+/** What depends on the row, or on more: true or false. */
+function atom(node: unknown, scope: Scope): Test {
+  return scope.unknowns.either(keyOf(node, scope.target, scope));
+}
+
+/** `random() <> random()` compares two things (test: "what differs each time proves nothing"). */
+function keyOf(node: unknown, target: Target, { unknowns }: Scope): string {
+  const { key, steady } = fingerprint(node, target);
+  return steady ? key : unknowns.unlike(key);
+}
+
+function compileBool(fields: Fields, scope: Scope): Test {
+  const args = list(fields.args).map((arg) => compile(arg, scope));
+  if (fields.boolop === 'NOT_EXPR') return not(args[0] ?? constantly(undefined));
+  return fields.boolop === 'OR_EXPR' ? some(args) : every(args);
+}
+
+function compileConstant(node: unknown, scope: Scope): Test {
+  const value = constant(node);
+  if (value === undefined) return atom(node, scope);
+  if (value === null) return constantly(undefined);
+  if (/^(?:t|true|y|yes|on|1)$/i.test(value.trim())) return constantly(true);
+  return constantly(/^(?:f|false|n|no|off|0)$/i.test(value.trim()) ? false : undefined);
+}
+
+function compileCase(fields: Fields, scope: Scope): Test {
+  const arms = list(fields.args).map((arg) => {
+    const when = as(arg, 'CaseWhen');
+    return { when: compile(when?.expr, scope), result: compile(when?.result, scope) };
+  });
+  const otherwise = fields.defresult === undefined ? constantly(undefined) : compile(fields.defresult, scope);
+  return (world) => {
+    for (const { when, result } of arms) {
+      const value = when(world);
+      if (value !== false) return value === undefined ? undefined : result(world);
+    }
+    return otherwise(world);
+  };
+}
+
+/** Columns that every row has. */
+const SYSTEM_COLUMNS = /"(?:ctid|tableoid|xmin|xmax|cmin|cmax)"\]$/;
+
+function compileNullTest(fields: Fields, scope: Scope): Test {
+  const isNull = fields.nulltesttype === 'IS_NULL';
+  const value = constant(fields.arg);
+  if (value !== undefined) return constantly((value === null) === isNull);
+  const key = keyOf(fields.arg, scope.target, scope);
+  if (SYSTEM_COLUMNS.test(key)) return constantly(!isNull);
+  // A row of NULLs and values is neither IS NULL nor IS NOT NULL.
+  if (as(fields.arg, 'RowExpr') !== undefined) return scope.unknowns.either(`${isNull} ${key}`);
+  const test = scope.unknowns.either(`null ${key}`);
+  return isNull ? test : not(test);
+}
+
+function compileBooleanTest(node: unknown, fields: Fields, scope: Scope): Test {
+  const test = compile(fields.arg, scope);
+  switch (fields.booltesttype) {
+    case 'IS_TRUE':
+    case 'IS_NOT_FALSE':
+      return test;
+    case 'IS_FALSE':
+    case 'IS_NOT_TRUE':
+      return not(test);
+    default:
+      return atom(node, scope);
+  }
+}
+
+/** What an operator says of the sign of a comparison. */
+const COMPARISONS: Readonly<Record<string, Holds>> = {
+  '=': (sign) => sign === 0,
+  '<>': (sign) => sign !== 0,
+  '<': (sign) => sign < 0,
+  '<=': (sign) => sign <= 0,
+  '>': (sign) => sign > 0,
+  '>=': (sign) => sign >= 0,
+};
+
+function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
+  const parts = names(fields.name) ?? [];
+  const operator = parts.at(-1) ?? '';
+  if (parts.length > 1 && parts.at(-2) !== 'pg_catalog') return atom(node, scope);
+  const [left, right] = [fields.lexpr, fields.rexpr];
+  const compared = (op: string, other: unknown) =>
+    compare(op, { node: left, target: scope.target }, { node: other, target: scope.target }, scope);
+  const [low, high] = list(as(right, 'List')?.items);
+  const between = () => every([compared('>=', low), compared('<=', high)]);
+  const reversed = () => every([compared('>=', high), compared('<=', low)]);
+  switch (fields.kind) {
+    case 'AEXPR_OP':
+      return compared(operator, right);
+    case 'AEXPR_DISTINCT':
+      return compared('<>', right);
+    case 'AEXPR_NOT_DISTINCT':
+      return compared('=', right);
+    case 'AEXPR_IN': {
+      const tests = list(as(right, 'List')?.items).map((item) => compared(operator, item));
+      return operator === '<>' ? every(tests) : some(tests);
+    }
+    case 'AEXPR_OP_ANY':
+    case 'AEXPR_OP_ALL': {
+      const array = as(right, 'A_ArrayExpr');
+      if (array === undefined) return atom(node, scope);
+      const tests = list(array.elements).map((item) => compared(operator, item));
+      return fields.kind === 'AEXPR_OP_ANY' ? some(tests) : every(tests);
+    }
+    case 'AEXPR_BETWEEN':
+      return between();
+    case 'AEXPR_NOT_BETWEEN':
+      return not(between());
+    case 'AEXPR_BETWEEN_SYM':
+      return some([between(), reversed()]);
+    case 'AEXPR_NOT_BETWEEN_SYM':
+      return not(some([between(), reversed()]));
+    case 'AEXPR_LIKE':
+    case 'AEXPR_ILIKE':
+    case 'AEXPR_SIMILAR':
+      return compared(operator, right);
+    default:
+      return atom(node, scope);
+  }
+}
+
+/** One side of a comparison, with what its column names mean. */
+interface Side {
+  readonly node: unknown;
+  readonly target: Target;
+}
+
+function compare(operator: string, left: Side, right: Side, scope: Scope): Test {
+  const [a, b] = [keyOf(left.node, left.target, scope), keyOf(right.node, right.target, scope)];
+  const holds = COMPARISONS[operator];
+  if (holds === undefined) return matchesAll(operator, a, right, scope);
+  // NULLs aside, which only make it narrower: `id = id` is honest about nothing.
+  if (a === b || sameColumn(left, right)) return constantly(holds(0));
+  const [x, y] = [constant(left.node), constant(right.node)];
+  if (x !== undefined && y !== undefined) return constantly(signOf(x, y, holds));
+  const flipped = (sign: number) => holds(-sign);
+  if (y !== undefined) return compareBoolean(left, right, holds, scope) ?? compareConstant(a, y, holds, scope);
+  if (x !== undefined) return compareBoolean(right, left, holds, scope) ?? compareConstant(b, x, flipped, scope);
+  return a < b ? scope.unknowns.order(`${a} and ${b}`, holds) : scope.unknowns.order(`${b} and ${a}`, flipped);
+}
+
+type Holds = (sign: number) => boolean;
+
+/** `active = true` is `active`; `active IN (true, false)` is everybody. */
+function compareBoolean(side: Side, other: Side, holds: Holds, scope: Scope): Test | undefined {
+  if (as(other.node, 'A_Const')?.boolval === undefined || holds(0) === holds(1)) return undefined;
+  const test = compile(side.node, { ...scope, target: side.target });
+  return (constant(other.node) === 'true') === holds(0) ? test : not(test);
+}
+
+function compareConstant(key: string, value: string | null, holds: Holds, scope: Scope): Test {
+  if (value === null) return constantly(undefined);
+  const number = asNumber(value);
+  if (number !== undefined) return scope.unknowns.place(key, number, holds);
+  return scope.unknowns.order(`${key} and ${JSON.stringify(value)}`, holds);
+}
+
+function asNumber(value: string): number | undefined {
+  const number = Number(value);
+  return value.trim() === '' || Number.isNaN(number) ? undefined : number;
+}
+
+function signOf(a: string | null, b: string | null, holds: Holds): boolean | undefined {
+  if (a === null || b === null) return undefined;
+  const [x, y] = [asNumber(a), asNumber(b)];
+  if (x !== undefined && y !== undefined) return holds(Math.sign(x - y));
+  if (a === b) return holds(0);
+  // Which of two texts is greater is a matter of collation.
+  return holds(-1) === holds(1) ? holds(1) : undefined;
+}
+
+/** `a.id = b.id` is a join; `t.id = id` is the same column written twice, or else ambiguous. */
+function sameColumn(a: Side, b: Side): boolean {
+  if (a.target.inner || b.target.inner) return false;
+  const [left, right] = [names(as(a.node, 'ColumnRef')?.fields) ?? [], names(as(b.node, 'ColumnRef')?.fields) ?? []];
+  return left.length > 0 && right.length > 0 && left.length !== right.length && left.at(-1) === right.at(-1);
+}
+
+/** Patterns that every text matches. */
+const EVERYTHING: readonly (readonly [operators: RegExp, pattern: RegExp])[] = [
+  [/^!?~~\*?$/, /^%+$/],
+  [/^!?~\*?$/, /^\^?(?:\.\*)?\$?$/],
+];
+
+function matchesAll(operator: string, key: string, right: Side, scope: Scope): Test {
+  const similar = as(right.node, 'FuncCall');
+  const isSimilar = names(similar?.funcname)?.at(-1) === 'similar_to_escape';
+  const pattern = constant(isSimilar ? list(similar?.args)[0] : right.node) ?? 'x';
+  const negated = operator.startsWith('!');
+  const all = isSimilar
+    ? /^%+$/.test(pattern)
+    : EVERYTHING.some(([operators, everything]) => operators.test(operator) && everything.test(pattern));
+  if (all) return constantly(!negated);
+  const plain = negated ? operator.slice(1) : operator;
+  const test = scope.unknowns.either(`${plain} ${key} ${keyOf(right.node, right.target, scope)}`);
+  return negated ? not(test) : test;
+}
+
+const NO_ROWS_LEFT_OUT = ['groupClause', 'havingClause', 'limitCount', 'limitOffset', 'distinctClause', 'windowClause'];
+
+function compileSubLink(node: unknown, fields: Fields, scope: Scope): Test {
+  const query = as(fields.subselect, 'SelectStmt');
+  if (query === undefined) return atom(node, scope);
+  if (fields.subLinkType === 'EXISTS_SUBLINK') return compileExists(node, query, scope);
+  // `id IN (SELECT id FROM t)`: each row of t is among them, unless a WHERE leaves it out.
+  const inner = ownRows(query, scope);
+  const [column] = list(query.targetList);
+  if (fields.subLinkType !== 'ANY_SUBLINK' || inner === undefined) return atom(node, scope);
+  const operator = names(fields.operName)?.at(-1) ?? '=';
+  const value = { node: as(column, 'ResTarget')?.val, target: inner.target };
+  const same = compare(operator, { node: fields.testexpr, target: scope.target }, value, scope);
+  return onlyIfTrue(every([same, whereOf(query, inner)]));
+}
+
+function compileExists(node: unknown, query: Fields, scope: Scope): Test {
+  if (query.op !== undefined && query.op !== 'SETOP_NONE') {
+    if (query.op !== 'SETOP_UNION') return atom(node, scope);
+    const arms = [query.larg, query.rarg] as Fields[];
+    return some(arms.map((arm) => compileExists({ SelectStmt: arm }, arm, scope)));
+  }
+  if (NO_ROWS_LEFT_OUT.some((field) => query[field] !== undefined)) return atom(node, scope);
+  // Without FROM there is one row, or as many as VALUES says.
+  if (query.fromClause === undefined) return whereOf(query, scope);
+  const where = query.whereClause;
+  if (where !== undefined && neverTrue(where, { ...scope.target, alone: false, inner: true })) return constantly(false);
+  const inner = ownRows(query, scope);
+  return inner === undefined ? atom(node, scope) : onlyIfTrue(whereOf(query, inner));
+}
+
+function whereOf(query: Fields, scope: Scope): Test {
+  return query.whereClause === undefined ? constantly(true) : compile(query.whereClause, scope);
+}
+
+/** Inside a query over the target's own relation: the row itself is among its rows, so its names may stand for it. */
+function ownRows(query: Fields, scope: Scope): Scope | undefined {
+  const items = list(query.fromClause);
+  if (items.length !== 1 || NO_ROWS_LEFT_OUT.some((field) => query[field] !== undefined)) return undefined;
+  const twins = twinsAmong(items, scope.target);
+  const own = as(items[0], 'RangeVar');
+  if (own === undefined || twinsAmong(items, { ...scope.target, twins: new Set() }).size === 0) return undefined;
+  return { ...scope, target: { ...scope.target, alone: true, inner: true, twins } };
+}
+
+/** Another row may do where this one does not. */
+function onlyIfTrue(test: Test): Test {
+  return (world) => (test(world) === true ? true : undefined);
+}
