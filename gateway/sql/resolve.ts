@@ -34,6 +34,8 @@ interface Found {
   readonly unknown: string[];
   readonly askRelations: WrittenName[];
   readonly askFunctions: WrittenName[];
+  /** How many of the relations are temporary. */
+  temporary: number;
 }
 
 /** Says what the names of a statement mean for the session, or which names must be asked for first. */
@@ -45,6 +47,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
     unknown: [...raw.unknown],
     askRelations: [],
     askFunctions: [],
+    temporary: 0,
   };
   for (const relation of raw.relations) resolveRelation(relation, env, found);
   for (const fn of raw.functions) resolveFunction(fn, env, found);
@@ -53,7 +56,11 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   if (found.askRelations.length > 0 || found.askFunctions.length > 0) {
     return { kind: 'Ask', relations: found.askRelations, functions: found.askFunctions };
   }
-  const { primary, settings, readOnly } = raw;
+  const { settings, readOnly } = raw;
+  // DROP TABLE and the like of temporary objects alone define nothing that others see.
+  const ownOnly = raw.primary === 'Ddl' && found.temporary > 0 && found.temporary === raw.relations.length;
+  if (ownOnly) found.classes.delete('Ddl');
+  const primary = ownOnly ? 'TempTable' : raw.primary;
   const { relations, functions, unknown } = found;
   if (unknown.length > 0) found.classes.add('Unknown');
   const facts: Facts = {
@@ -83,8 +90,11 @@ function resolveRelation(raw: RawRelation, env: ResolveEnvironment, found: Found
     reach: null,
   };
   const { schema, name, kind } = use;
-  if (isTemporary(schema)) found.classes.add('TempTable');
-  else if (isSystem(schema) && !SECRET.has(name)) found.classes.add(raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
+  if (isTemporary(schema)) {
+    found.classes.add('TempTable');
+    found.temporary += 1;
+  } else if (isSystem(schema) && !SECRET.has(name))
+    found.classes.add(raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
   else if (raw.verb === 'TempTable') found.classes.add('TempTable');
   else found.relations.push({ schema, name, kind, verb: raw.verb, reach: reachOf(raw, known) });
 }
@@ -92,17 +102,18 @@ function resolveRelation(raw: RawRelation, env: ResolveEnvironment, found: Found
 /** undefined: to be asked for; null: there is no such relation. */
 function findRelation(raw: RawRelation, env: ResolveEnvironment): (KnownRelation & RelationUse) | null | undefined {
   const { schema, name } = raw;
+  // A name that is to be created is not looked for, and may hide another of that name: it goes where the path says.
+  if (raw.creates) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
   if (answer !== undefined) return answer as (KnownRelation & RelationUse) | null;
-  // A name that is to be created is not looked for: it goes where the path says.
-  if (raw.creates && schema !== null) return null;
-  if (!env.localNames) {
+  // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").
+  const local = schema === null && env.searchPath.some(isTemporary);
+  if (!env.localNames && !local) {
     for (const place of schema === null ? env.searchPath : [schema]) {
       const known = env.catalog.relation(place, name);
       if (known !== undefined) return known as KnownRelation & RelationUse;
     }
   }
-  if (raw.creates) return null;
   return undefined;
 }
 
