@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Analysis } from '../sql/facts.ts';
 import { AnalysisCache } from './cache.ts';
@@ -26,6 +27,10 @@ interface Job {
   readonly key: string;
   readonly done: (analysis: Analysis) => void;
 }
+
+// V8's optimising compiler takes 500 MiB and most of a second for the grammar, and gains nothing: the time goes into
+// trees, not into WASM. A pod with a modest limit would be killed at its first statements.
+for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) setFlagsFromString(flag);
 
 /** Starts the threads and waits until they can parse. */
 export async function createAnalyzer(options: AnalyzerOptions): Promise<Analyzer> {
