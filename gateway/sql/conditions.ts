@@ -32,9 +32,17 @@ interface Scope {
   readonly depth: number;
 }
 
-function compile(node: unknown, outer: Scope): Test {
+/** Each node once: lists and nested queries would else multiply. */
+function compile(node: unknown, { target, unknowns, depth }: Scope): Test {
+  const known = unknowns.tests.get(node);
+  if (known !== undefined) return known;
+  const test = compileNode(node, { target, unknowns, depth: depth + 1 });
+  unknowns.tests.set(node, test);
+  return test;
+}
+
+function compileNode(node: unknown, scope: Scope): Test {
   const typed = unwrap(node);
-  const scope = { ...outer, depth: outer.depth + 1 };
   if (typed === undefined || scope.depth > MAX_DEPTH) return atom(node, scope);
   const { fields } = typed;
   switch (typed.type) {
@@ -210,9 +218,10 @@ type Holds = (sign: number) => boolean;
 
 /** `active = true` is `active`; `active IN (true, false)` is everybody. */
 function compareBoolean(side: Side, other: Side, holds: Holds, scope: Scope): Test | undefined {
-  if (as(other.node, 'A_Const')?.boolval === undefined || holds(0) === holds(1)) return undefined;
+  const [below, same, above] = [holds(-1), holds(0), holds(1)];
+  if (as(other.node, 'A_Const')?.boolval === undefined || below !== above || below === same) return undefined;
   const test = compile(side.node, { ...scope, target: side.target });
-  return (constant(other.node) === 'true') === holds(0) ? test : not(test);
+  return (constant(other.node) === 'true') === same ? test : not(test);
 }
 
 function compareConstant(key: string, value: string | null, holds: Holds, scope: Scope): Test {
@@ -288,10 +297,12 @@ function compileExists(node: unknown, query: Fields, scope: Scope): Test {
   if (NO_ROWS_LEFT_OUT.some((field) => query[field] !== undefined)) return atom(node, scope);
   // Without FROM there is one row, or as many as VALUES says.
   if (query.fromClause === undefined) return whereOf(query, scope);
-  const where = query.whereClause;
-  if (where !== undefined && neverTrue(where, { ...scope.target, alone: false, inner: true })) return constantly(false);
-  const inner = ownRows(query, scope);
-  return inner === undefined ? atom(node, scope) : onlyIfTrue(whereOf(query, inner));
+  const own = ownRows(query, scope);
+  if (own !== undefined) return onlyIfTrue(whereOf(query, own));
+  // Rows of other relations: all that can be said is that there are none.
+  const target = { ...scope.target, alone: false, inner: true };
+  const where = whereOf(query, { ...scope, target, unknowns: new Unknowns() });
+  return where(undefined) === false ? constantly(false) : atom(node, scope);
 }
 
 function whereOf(query: Fields, scope: Scope): Test {

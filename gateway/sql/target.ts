@@ -15,8 +15,12 @@ export interface Target {
   readonly twins: ReadonlySet<string>;
 }
 
-/** Every column counts. */
-export const ANY_COLUMN: Target = { name: null, alone: true, relation: null, inner: false, twins: new Set() };
+/** For the restriction of a query by its WHERE: every column of its FROM counts. */
+export function anyOf(from: readonly unknown[]): Target {
+  return { name: null, alone: from.length <= 1 && as(from[0], 'JoinExpr') === undefined, ...NOT_ONE };
+}
+
+const NOT_ONE = { relation: null, inner: false, twins: new Set<string>() };
 
 /** The target of UPDATE, DELETE or MERGE beside the other relations of its FROM. */
 export function targetOf(relation: Fields, others: readonly unknown[]): Target {

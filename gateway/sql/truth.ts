@@ -19,12 +19,16 @@ interface Unknown {
 
 /** The things in a condition that depend on the row. Each is named by a key, so that the same one has one value. */
 export class Unknowns {
+  /** By node, what has been made ready. */
+  readonly tests = new Map<unknown, Test>();
   readonly #known = new Map<string, Unknown>();
   #tests = 0;
+  #unlike = 0;
 
   /** A key that nothing else has: for what may differ each time it is asked. */
   unlike(key: string): string {
-    return `${key} ${this.#tests}`;
+    this.#unlike += 1;
+    return `${key} ${this.#unlike}`;
   }
 
   /** True or false. */

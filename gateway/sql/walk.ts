@@ -85,6 +85,11 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'SubLink':
     case 'SortBy':
       return visitOperator(fields.operName ?? fields.useOp, found);
+    case 'Constraint':
+      // EXCLUDE (column WITH operator, …).
+      for (const pair of list(fields.exclusions))
+        visitOperator(as(list(as(pair, 'List')?.items)[1], 'List')?.items, found);
+      return;
     case 'LockingClause':
       found.classes.add('Lock');
       return;

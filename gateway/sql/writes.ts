@@ -2,7 +2,7 @@ import { as, constant, type Fields, isFixed, list, names, text, unwrap } from '.
 import type { StatementClass } from './classes.ts';
 import type { RawReach } from './facts.ts';
 import { FILTERED, isRestricted, type Keys, reachOf, UNBOUNDED } from './reach.ts';
-import { ANY_COLUMN, nameOf, targetOf } from './target.ts';
+import { anyOf, nameOf, targetOf } from './target.ts';
 
 /** What a name of a common table expression stands for; undefined: a relation. */
 export type FindQuery = (name: string) => unknown;
@@ -41,11 +41,12 @@ function insertWrites(fields: Fields, find: FindQuery): Write[] {
 /** VALUES say which rows; a query says it by its own restriction. */
 function insertReach(query: Fields | undefined, find: FindQuery): RawReach {
   if (query === undefined) return VALUES;
-  if (query.valuesLists === undefined) return isOpen(query, find) ? UNBOUNDED : FILTERED;
-  // A single row of VALUES is a SELECT list to the server: `VALUES (generate_series(1, 1000000000))` inserts them all.
-  return list(query.valuesLists).some(returnsSet) ? UNBOUNDED : VALUES;
+  if (isOpen(query, find)) return UNBOUNDED;
+  return query.valuesLists === undefined ? FILTERED : VALUES;
 }
 
+/** Queries nested deeper than this are taken to have no restriction. */
+const MAX_DEPTH = 64;
 /** A LIMIT above this is none. */
 const MAX_LIMIT = 10_000;
 /** Functions of pg_catalog that make rows out of one value. */
@@ -70,7 +71,7 @@ class OpenQueries {
   }
 
   isOpen(query: Fields, depth: number, find = this.#find): boolean {
-    if (depth > 64) return true;
+    if (depth > MAX_DEPTH) return true;
     const own = new Map(list((query.withClause as Fields | undefined)?.ctes).map(nameAndQuery));
     const lookUp: FindQuery = (name) => own.get(name) ?? find(name);
     if (isLimited(query)) return false;
@@ -84,13 +85,16 @@ class OpenQueries {
   }
 
   #isOpenSelect(query: Fields, depth: number, find: FindQuery): boolean {
-    if (isLimited(query) || query.valuesLists !== undefined) return false;
+    if (isLimited(query)) return false;
+    // A single row of VALUES is a SELECT list to the server: `VALUES (generate_series(1, 1000000000))` inserts them all.
+    if (query.valuesLists !== undefined) return list(query.valuesLists).some(returnsSet);
     const columns = list(query.targetList).map((column) => as(column, 'ResTarget')?.val);
     if (columns.some(returnsSet)) return true;
-    if (query.whereClause !== undefined && isRestricted(query.whereClause, ANY_COLUMN)) return false;
+    const from = list(query.fromClause);
+    if (query.whereClause !== undefined && isRestricted(query.whereClause, anyOf(from))) return false;
     // One row for the whole of it.
     if (query.groupClause === undefined && columns.some(isAggregate)) return false;
-    return list(query.fromClause).some((item) => this.#isOpenItem(item, depth, find));
+    return from.some((item) => this.#isOpenItem(item, depth, find));
   }
 
   #isOpenItem(item: unknown, depth: number, find: FindQuery): boolean {
@@ -117,9 +121,21 @@ class OpenQueries {
   /** A query, or a data-modifying statement with RETURNING. */
   #isOpenNode(node: unknown, depth: number, find: FindQuery): boolean {
     const typed = unwrap(node);
-    if (typed === undefined || depth > 64) return true;
-    if (typed.type === 'SelectStmt') return this.isOpen(typed.fields, depth + 1, find);
-    return writesOf(typed.type, typed.fields, find).some(({ reach }) => reach.floor === 'Unbounded');
+    if (typed === undefined || depth > MAX_DEPTH) return true;
+    const { type, fields } = typed;
+    switch (type) {
+      case 'SelectStmt':
+        return this.isOpen(fields, depth + 1, find);
+      case 'InsertStmt': {
+        const query = as(fields.selectStmt, 'SelectStmt');
+        return query !== undefined && this.isOpen(query, depth + 1, find);
+      }
+      case 'UpdateStmt':
+      case 'DeleteStmt':
+        return writesOf(type, fields, find).some(({ reach }) => reach.floor === 'Unbounded');
+      default:
+        return true;
+    }
   }
 }
 
@@ -187,7 +203,7 @@ function clauseReach(merge: Fields, when: Fields, find: FindQuery): RawReach {
       return reachOf(when.condition, target);
     default: {
       if (constantSource(source) !== null) return VALUES;
-      const bounded = isRestricted(merge.joinCondition, target) || isRestricted(when.condition, ANY_COLUMN);
+      const bounded = isRestricted(merge.joinCondition, target) || isRestricted(when.condition, anyOf([source]));
       return bounded || !isOpen({ fromClause: [source] }, find) ? FILTERED : UNBOUNDED;
     }
   }
