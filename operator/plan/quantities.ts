@@ -5,22 +5,18 @@ const SIZES: Readonly<Record<string, number>> = {
   Mi: 1024 ** 2,
   Gi: 1024 ** 3,
   Ti: 1024 ** 4,
-  k: 1000,
-  M: 1000 ** 2,
-  G: 1000 ** 3,
 };
 
-/** `1h30m`, `10s` → milliseconds; undefined: not a duration. */
-export function parseDuration(text: string): number | undefined {
-  if (!/^(?:\d+(?:ms|s|m|h|d))+$/.test(text)) return undefined;
-  return [...text.matchAll(/(\d+)(ms|s|m|h|d)/g)].reduce(
-    (sum, [, count, unit]) => sum + Number(count) * UNITS[unit!]!,
-    0,
-  );
+/** `1h30m`, `10s` → milliseconds. Throws a RangeError for what the schema does not let through. */
+export function parseDuration(text: string): number {
+  if (!/^(?:\d+(?:ms|s|m|h|d))+$/.test(text)) throw new RangeError(`"${text}" is not a duration`);
+  const parts = [...text.matchAll(/(\d+)(ms|s|m|h|d)/g)];
+  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS[unit!]!, 0);
 }
 
-/** `64Mi`, `1Gi` → bytes; undefined: not a quantity. */
-export function parseSize(text: string): number | undefined {
-  const match = /^(\d+)(Ki|Mi|Gi|Ti|k|M|G)?$/.exec(text);
-  return match === null ? undefined : Number(match[1]) * SIZES[match[2] ?? '']!;
+/** `64Mi`, `1Gi` → bytes. Throws a RangeError for what the schema does not let through. */
+export function parseSize(text: string): number {
+  const match = /^(\d+)(Ki|Mi|Gi|Ti)?$/.exec(text);
+  if (match === null) throw new RangeError(`"${text}" is not a size`);
+  return Number(match[1]) * SIZES[match[2] ?? '']!;
 }

@@ -40,12 +40,12 @@ test.each([
   [
     'an unknown field',
     ['role: analyst_ro', 'role: analyst_ro\n  rolle: x'],
-    /policies\.yaml:\d+: AccessPolicy\/analysts: spec\.rolle: there is no such field/,
+    /policies\.yaml:\d+: AccessPolicy\/analysts: spec\.rolle: there is no such field; did you mean role\?/,
   ],
   [
     'a wrong word',
-    ['action: Deny', 'action: Forbid'],
-    /policies\.yaml:14: AccessPolicy\/analysts: spec\.rules\[1\]\.action: must be one of Allow, Deny, RequireApproval/,
+    ['action: Deny', 'action: Denny'],
+    /policies\.yaml:14: AccessPolicy\/analysts: spec\.rules\[1\]\.action: "Denny" is not one of Allow, Deny, RequireApproval; did you mean Deny\?/,
   ],
   [
     'a role that the gateway has not',
@@ -54,8 +54,64 @@ test.each([
   ],
   [
     'approval, by name',
-    ['action: Deny', 'action: RequireApproval'],
+    ['action: Deny', 'action: RequireApproval\n      approval: {approvers: [{group: dba}]}'],
     /RequireApproval is not available in this version: nobody can approve yet/,
+  ],
+  [
+    'an AccessRequest',
+    [
+      '---\n',
+      `---
+apiVersion: postern.dev/v1alpha1
+kind: AccessRequest
+metadata: {name: please}
+spec:
+  type: Access
+  gateway: orders
+  requester: {issuer: corp, user: ann}
+  access: {duration: 1h}
+---
+`,
+    ],
+    /policies\.yaml:\d+: AccessRequest\/please: kind: AccessRequest is not available in this version/,
+  ],
+  [
+    'a MaskingRule',
+    [
+      '---\n',
+      `---
+apiVersion: postern.dev/v1alpha1
+kind: MaskingRule
+metadata: {name: emails, namespace: shop}
+spec:
+  targetRefs: [{group: postern.dev, kind: PostgresGateway, name: orders}]
+  columns: [{schema: public, table: customers, column: email, mask: {type: Redact}}]
+---
+`,
+    ],
+    /policies\.yaml:\d+: MaskingRule\/emails: kind: MaskingRule is not available in this version: nothing would be masked/,
+  ],
+  [
+    'a rule of the schema that spans fields',
+    ['relations: ["public.*"]', 'relations: ["public.*"]\n      reach: [Keyed]'],
+    /spec\.rules\[0\]: rules\.reach speaks of Insert, Update, Delete, Merge and Truncate only/,
+  ],
+  [
+    'a pattern without schema',
+    ['relations: ["public.*"]', 'relations: ["orders"]'],
+    /policies\.yaml:\d+: AccessPolicy\/analysts: spec\.rules\[0\]\.relations\[0\]: relations: each must be schema\.name/,
+  ],
+  ['two rules of one name', ['name: no-ddl', 'name: read'], /spec\.rules\[2\]: name read is there twice/],
+  [
+    'a kind that nobody knows',
+    ['kind: AccessPolicy', 'kind: AccesPolicy'],
+    /kind: AccesPolicy is not a kind of postern.dev.v1alpha1; did you mean AccessPolicy\?/,
+  ],
+  ['another version', ['postern.dev/v1alpha1', 'postern.dev/v1'], /apiVersion: must be postern.dev.v1alpha1/],
+  [
+    'an object without a name',
+    ['metadata: {name: analysts, namespace: shop}', 'metadata: {namespace: shop}'],
+    /metadata\.name: is needed/,
   ],
   ['YAML that is none', ['rules:', 'rules: ['], /policies\.yaml:\d+: /],
 ] as const)('%s is said with file, line and field', (_name, [from, to], expected) => {
