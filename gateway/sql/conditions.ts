@@ -153,9 +153,8 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
   const parts = names(fields.name) ?? [];
   const operator = parts.at(-1) ?? '';
   if (parts.length > 1 && parts.at(-2) !== 'pg_catalog') return atom(node, scope);
-  const [left, right] = [fields.lexpr, fields.rexpr];
-  const compared = (op: string, other: unknown) =>
-    compare(op, { node: left, target: scope.target }, { node: other, target: scope.target }, scope);
+  const [left, right] = [sideOf(fields.lexpr, scope.target, scope), fields.rexpr];
+  const compared = (op: string, other: unknown) => compare(op, left, sideOf(other, scope.target, scope), scope);
   const [low, high] = list(as(right, 'List')?.items);
   const between = () => every([compared('>=', low), compared('<=', high)]);
   const reversed = () => every([compared('>=', high), compared('<=', low)]);
@@ -194,24 +193,36 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
   }
 }
 
-/** One side of a comparison, with what its column names mean. */
+/** One side of a comparison: a constant, or what its key names. */
 interface Side {
   readonly node: unknown;
   readonly target: Target;
+  /** undefined: no constant. */
+  readonly value: string | null | undefined;
+  readonly key: string;
+}
+
+function sideOf(node: unknown, target: Target, scope: Scope): Side {
+  const value = constant(node);
+  return { node, target, value, key: value === undefined ? keyOf(node, target, scope) : JSON.stringify(value) };
 }
 
 function compare(operator: string, left: Side, right: Side, scope: Scope): Test {
-  const [a, b] = [keyOf(left.node, left.target, scope), keyOf(right.node, right.target, scope)];
   const holds = COMPARISONS[operator];
-  if (holds === undefined) return matchesAll(operator, a, right, scope);
+  if (holds === undefined) return matchesAll(operator, left, right, scope);
+  const { unknowns } = scope;
+  const flipped = (sign: number) => holds(-sign);
+  const [a, b] = [left.key, right.key];
+  if (right.value !== undefined) {
+    if (left.value !== undefined) return constantly(signOf(left.value, right.value, holds));
+    return compareBoolean(left, right, holds, scope) ?? compareConstant(a, right, holds, unknowns);
+  }
+  if (left.value !== undefined) {
+    return compareBoolean(right, left, holds, scope) ?? compareConstant(b, left, flipped, unknowns);
+  }
   // NULLs aside, which only make it narrower: `id = id` is honest about nothing.
   if (a === b || sameColumn(left, right)) return constantly(holds(0));
-  const [x, y] = [constant(left.node), constant(right.node)];
-  if (x !== undefined && y !== undefined) return constantly(signOf(x, y, holds));
-  const flipped = (sign: number) => holds(-sign);
-  if (y !== undefined) return compareBoolean(left, right, holds, scope) ?? compareConstant(a, y, holds, scope);
-  if (x !== undefined) return compareBoolean(right, left, holds, scope) ?? compareConstant(b, x, flipped, scope);
-  return a < b ? scope.unknowns.order(`${a} and ${b}`, holds) : scope.unknowns.order(`${b} and ${a}`, flipped);
+  return a < b ? unknowns.order(`${a} and ${b}`, holds) : unknowns.order(`${b} and ${a}`, flipped);
 }
 
 type Holds = (sign: number) => boolean;
@@ -221,14 +232,14 @@ function compareBoolean(side: Side, other: Side, holds: Holds, scope: Scope): Te
   const [below, same, above] = [holds(-1), holds(0), holds(1)];
   if (as(other.node, 'A_Const')?.boolval === undefined || below !== above || below === same) return undefined;
   const test = compile(side.node, { ...scope, target: side.target });
-  return (constant(other.node) === 'true') === same ? test : not(test);
+  return (other.value === 'true') === same ? test : not(test);
 }
 
-function compareConstant(key: string, value: string | null, holds: Holds, scope: Scope): Test {
-  if (value === null) return constantly(undefined);
-  const number = asNumber(value);
-  if (number !== undefined) return scope.unknowns.place(key, number, holds);
-  return scope.unknowns.order(`${key} and ${JSON.stringify(value)}`, holds);
+function compareConstant(key: string, { node, value, key: written }: Side, holds: Holds, unknowns: Unknowns): Test {
+  if (value == null) return constantly(undefined);
+  // A quoted number may be a text, and texts have an order of their own.
+  const number = as(node, 'A_Const')?.sval === undefined ? asNumber(value) : undefined;
+  return number === undefined ? unknowns.order(`${key} and ${written}`, holds) : unknowns.place(key, number, holds);
 }
 
 function asNumber(value: string): number | undefined {
@@ -258,7 +269,7 @@ const EVERYTHING: readonly (readonly [operators: RegExp, pattern: RegExp])[] = [
   [/^!?~\*?$/, /^\^?(?:\.\*)?\$?$/],
 ];
 
-function matchesAll(operator: string, key: string, right: Side, scope: Scope): Test {
+function matchesAll(operator: string, left: Side, right: Side, { unknowns }: Scope): Test {
   const similar = as(right.node, 'FuncCall');
   const isSimilar = names(similar?.funcname)?.at(-1) === 'similar_to_escape';
   const pattern = constant(isSimilar ? list(similar?.args)[0] : right.node) ?? 'x';
@@ -268,7 +279,7 @@ function matchesAll(operator: string, key: string, right: Side, scope: Scope): T
     : EVERYTHING.some(([operators, everything]) => operators.test(operator) && everything.test(pattern));
   if (all) return constantly(!negated);
   const plain = negated ? operator.slice(1) : operator;
-  const test = scope.unknowns.either(`${plain} ${key} ${keyOf(right.node, right.target, scope)}`);
+  const test = unknowns.either(`${plain} ${left.key} ${right.key}`);
   return negated ? not(test) : test;
 }
 
@@ -283,8 +294,8 @@ function compileSubLink(node: unknown, fields: Fields, scope: Scope): Test {
   const [column] = list(query.targetList);
   if (fields.subLinkType !== 'ANY_SUBLINK' || inner === undefined) return atom(node, scope);
   const operator = names(fields.operName)?.at(-1) ?? '=';
-  const value = { node: as(column, 'ResTarget')?.val, target: inner.target };
-  const same = compare(operator, { node: fields.testexpr, target: scope.target }, value, scope);
+  const value = sideOf(as(column, 'ResTarget')?.val, inner.target, scope);
+  const same = compare(operator, sideOf(fields.testexpr, scope.target, scope), value, scope);
   return onlyIfTrue(every([same, whereOf(query, inner)]));
 }
 
