@@ -1,4 +1,4 @@
-import { mkdtempSync, watch } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SecretSource } from '../gateway/config/document.ts';
@@ -7,6 +7,7 @@ import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
 import { loadProject } from './project.ts';
+import { watchFiles } from './watch.ts';
 
 export interface DevOptions {
   readonly files: readonly string[];
@@ -16,8 +17,6 @@ export interface DevOptions {
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
 }
-
-const SETTLE = 200;
 
 /** Runs a gateway from manifest files on 127.0.0.1 until SIGTERM or SIGINT; resolves with the exit code. */
 export async function dev(options: DevOptions): Promise<number> {
@@ -55,25 +54,15 @@ export async function dev(options: DevOptions): Promise<number> {
     const { revision } = config.offer(next.document);
     if (revision !== before) console.log(`revision ${revision.slice(0, 12)} is in force`);
   };
-  watchFiles(options.files, reload);
+  const watcher = watchFiles(options.files, reload);
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', () => resolve());
     process.once('SIGINT', () => resolve());
   });
+  watcher.close();
   console.log('draining');
   await gateway.drain();
   return 0;
-}
-
-/** One reload for a change of several steps. */
-function watchFiles(files: readonly string[], reload: () => void): void {
-  let timer: NodeJS.Timeout | undefined;
-  for (const file of files) {
-    watch(file, () => {
-      clearTimeout(timer);
-      timer = setTimeout(reload, SETTLE);
-    });
-  }
 }
 
 /** Prints every problem; the exit code for bad input. */

@@ -1,77 +1,199 @@
 #!/usr/bin/env node
-/** The `postern` command. Exit codes: 0 done, 1 the input is not good, 2 the call is not. */
-import { parseArgs } from 'node:util';
+import { readFileSync } from 'node:fs';
+import { text as readAll } from 'node:stream/consumers';
 import { ListenError } from '../gateway/net/listener.ts';
+import { didYouMean } from '../operator/api/closest.ts';
 import { dev, report } from './dev.ts';
+import { explain, render } from './explain.ts';
 import { loadProject } from './project.ts';
+import { all, type Call, CommandError, type Options, one, readCall, readPort, UsageError } from './usage.ts';
 
 const HELP = `postern: an identity-aware gateway for PostgreSQL
 
-  postern dev -f FILE|DIR [-f …] [--gateway NAME] [--data DIR] [--port LISTENER=PORT …] [--admin-port PORT]
-      Runs a gateway from manifests on 127.0.0.1; reloads when they change; SIGTERM drains.
-  postern validate -f FILE|DIR [-f …] [--gateway NAME]
-      Checks manifests and says every problem with file, line and field.
+Usage: postern COMMAND [OPTIONS]
+
+Commands:
+  dev       Run a gateway from manifests on 127.0.0.1
+  validate  Check manifests
+  explain   Say what a gateway would decide about SQL, and why
+
+"postern COMMAND --help" says more. "postern --version" prints the version.
+Exit codes: 0 done, 1 refused (bad manifests, denied SQL), 2 the call is wrong.
 `;
 
-const OPTIONS = {
+const MANIFESTS = `  -f, --file FILE|DIR   Manifests: a YAML file, or a directory with them; can be repeated
+      --gateway NAME    Which PostgresGateway, where there are several
+`;
+const MANIFEST_OPTIONS = {
   file: { type: 'string', short: 'f', multiple: true },
   gateway: { type: 'string' },
-  data: { type: 'string' },
-  port: { type: 'string', multiple: true },
-  'admin-port': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-class UsageError extends Error {}
+interface Command {
+  readonly usage: string;
+  readonly options: Options;
+  run(call: Call): Promise<number>;
+}
 
-function readPorts(pairs: readonly string[]): Map<string, number> {
-  return new Map(
-    pairs.map((pair) => {
-      const match = /^([^=]+)=(\d{1,5})$/.exec(pair);
-      if (match === null || Number(match[2]) > 65_535) throw new UsageError(`--port ${pair}: write LISTENER=PORT`);
-      return [match[1]!, Number(match[2])];
-    }),
-  );
+const DEV: Command = {
+  usage: `Usage: postern dev -f FILE|DIR [-f …] [OPTIONS]
+
+Runs a gateway from manifests on 127.0.0.1: PostgresGateway, AccessPolicies, and the Secrets that they name. Prints one
+line per listener when it is ready, reloads when the files change, drains on SIGTERM and SIGINT.
+
+${MANIFESTS}      --data DIR        Where the audit log is kept; a temporary directory unless given
+      --port NAME=PORT  Port of a listener in place of the manifest's; 0: any free one; can be repeated
+      --admin-port PORT Port of /livez, /readyz and /metrics; any free one unless given
+`,
+  options: {
+    ...MANIFEST_OPTIONS,
+    data: { type: 'string' },
+    port: { type: 'string', multiple: true },
+    'admin-port': { type: 'string' },
+  },
+  async run({ values, positionals }) {
+    noMore(positionals);
+    return await dev({
+      files: files(values),
+      gateway: one(values, 'gateway'),
+      data: one(values, 'data'),
+      ports: new Map(all(values, 'port').map(readListenerPort)),
+      adminPort: readPort(one(values, 'admin-port') ?? '0', 'admin-port'),
+    });
+  },
+};
+
+const VALIDATE: Command = {
+  usage: `Usage: postern validate -f FILE|DIR [-f …] [OPTIONS]
+
+Checks manifests as the API server and the operator would, and says every problem with file, line and field.
+
+${MANIFESTS}`,
+  options: MANIFEST_OPTIONS,
+  async run({ values, positionals }) {
+    noMore(positionals);
+    const project = loadProject(files(values), one(values, 'gateway'));
+    if (!project.ok) return report(project.errors);
+    const { gateway, policies, listeners } = project.document;
+    console.log(
+      `PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${count(listeners, 'listener')}, ${count(policies, 'policy')}`,
+    );
+    return 0;
+  },
+};
+
+const EXPLAIN: Command = {
+  usage: `Usage: postern explain -f FILE|DIR [-f …] --as USER [OPTIONS] SQL
+
+Says what the gateway would decide about each statement of SQL at the beginning of a session, which object and rule
+decide, and what it understood. "-" in place of SQL reads standard input.
+
+${MANIFESTS}      --as USER         The user name, as the issuer gives it
+      --group GROUP     A group of the user; can be repeated
+      --role ROLE       The database role to ask for (the user parameter); the first offered one unless given
+      --database NAME   The database; the role's own unless given
+      --live            Ask the gateway's database what names mean; else they are taken for granted
+      --output FORMAT   text (default) or json
+
+Exit code 1: a statement would be denied.
+`,
+  options: {
+    ...MANIFEST_OPTIONS,
+    as: { type: 'string' },
+    group: { type: 'string', multiple: true },
+    role: { type: 'string' },
+    database: { type: 'string' },
+    live: { type: 'boolean' },
+    output: { type: 'string', short: 'o' },
+  },
+  async run({ values, positionals }) {
+    const [sql, ...more] = positionals;
+    const user = one(values, 'as');
+    const output = one(values, 'output') ?? 'text';
+    if (user === null) throw new UsageError('say with --as whose statement it is');
+    if (sql === undefined) throw new UsageError('give the SQL, in quotes, or - for standard input');
+    if (output !== 'text' && output !== 'json') throw new UsageError(`--output ${output}: text or json`);
+    noMore(more);
+    const project = loadProject(files(values), one(values, 'gateway'));
+    if (!project.ok) return report(project.errors);
+    const options = {
+      user,
+      groups: all(values, 'group'),
+      role: one(values, 'role'),
+      database: one(values, 'database'),
+      live: values.has('live'),
+    };
+    const explanation = await explain(
+      project.document,
+      project.secrets,
+      sql === '-' ? await readAll(process.stdin) : sql,
+      options,
+    );
+    console.log(output === 'json' ? JSON.stringify(explanation, null, 2) : render(explanation, options));
+    const allowed =
+      explanation.kind === 'Statements' && explanation.statements.every(({ decision }) => decision.verdict === 'Allow');
+    return allowed ? 0 : 1;
+  },
+};
+
+const COMMANDS: ReadonlyMap<string, Command> = new Map([
+  ['dev', DEV],
+  ['validate', VALIDATE],
+  ['explain', EXPLAIN],
+]);
+
+function files(values: Call['values']): readonly string[] {
+  const given = all(values, 'file');
+  if (given.length === 0) throw new UsageError('name the manifests with -f');
+  return given;
+}
+
+function noMore(positionals: readonly string[]): void {
+  if (positionals.length > 0) throw new UsageError(`unexpected argument "${positionals[0]}"`);
+}
+
+function readListenerPort(pair: string): [string, number] {
+  const [name, port, ...more] = pair.split('=');
+  if (name === undefined || port === undefined || name === '' || more.length > 0)
+    throw new UsageError(`--port ${pair}: write LISTENER=PORT`);
+  return [name, readPort(port, 'port')];
+}
+
+function count(list: readonly unknown[], what: string): string {
+  if (list.length === 1) return `1 ${what}`;
+  return `${list.length} ${what.replace(/y$/, 'ie')}s`;
 }
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  const [command, ...rest] = positionals;
-  if (values.help === true || command === 'help') {
-    console.log(HELP);
+  const [name, ...rest] = args;
+  if (name === '--version' || name === 'version') {
+    console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
     return 0;
   }
-  if (command !== 'dev' && command !== 'validate')
-    throw new UsageError(command === undefined ? 'a command is needed' : `unknown command "${command}"`);
-  if (rest.length > 0) throw new UsageError(`unexpected argument "${rest[0]}"`);
-  const files = values.file ?? [];
-  if (files.length === 0) throw new UsageError('name the manifests with -f');
-  const gateway = values.gateway ?? null;
-  if (command === 'dev') {
-    return await dev({
-      files,
-      gateway,
-      data: values.data ?? null,
-      ports: readPorts(values.port ?? []),
-      adminPort: Number(values['admin-port'] ?? 0),
-    });
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const about = COMMANDS.get(rest[0] ?? '');
+    console.log(about?.usage ?? HELP);
+    return name === undefined ? 2 : 0;
   }
-  const project = loadProject(files, gateway);
-  if (!project.ok) return report(project.errors);
-  console.log(
-    `${project.document.gateway.name}: ${project.document.policies.length} policies, ${project.document.listeners.length} listeners: good`,
-  );
-  return 0;
+  const command = COMMANDS.get(name);
+  if (command === undefined) throw new UsageError(`unknown command "${name}"${didYouMean(name, COMMANDS.keys())}`);
+  const call = readCall(rest, command.options);
+  if (call.values.has('help')) {
+    console.log(command.usage);
+    return 0;
+  }
+  return await command.run(call);
 }
 
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
-  const usage =
-    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
-  console.error(`postern: ${(error as Error).message}`);
-  if (usage) console.error('see postern --help');
-  else if (!(error instanceof ListenError)) console.error((error as Error).stack);
-  process.exitCode = usage ? 2 : 1;
+  const { message, stack } = error as Error;
+  console.error(`postern: ${message}`);
+  if (error instanceof UsageError) console.error('See postern --help.');
+  else if (!(error instanceof ListenError || error instanceof CommandError)) console.error(stack);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }
-if (process.exitCode !== undefined && process.argv[2] === 'dev') process.exit();
+// What is still open (a parser's thread, a socket that lingers) must not keep the command.
+process.exit();

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
+import { isObject } from '../operator/api/schemas.ts';
+import { isYaml } from './watch.ts';
 
 /** One object of a manifest file, with the way back to its lines. */
 export interface Loaded {
@@ -24,22 +26,36 @@ export function loadManifests(paths: readonly string[]): LoadedFiles {
     const lines = new LineCounter();
     for (const document of parseAllDocuments(readFileSync(file, 'utf8'), { lineCounter: lines, uniqueKeys: true })) {
       if (!('contents' in document)) continue;
-      for (const error of document.errors)
-        errors.push(`${file}:${lines.linePos(error.pos[0]).line}: ${error.message.split('\n')[0]}`);
-      const value: unknown = document.errors.length > 0 ? null : document.toJS();
+      const at = (offset: number) => `${file}:${lines.linePos(offset).line}`;
+      for (const error of document.errors) errors.push(`${at(error.pos[0])}: ${error.message.split('\n')[0]}`);
+      if (document.errors.length > 0) continue;
+      const value = valueOf(document);
       if (value === null) continue;
-      if (typeof value !== 'object' || Array.isArray(value)) errors.push(`${file}: an object was expected`);
-      else objects.push({ file, value: value as Loaded['value'], line: (path) => lineOf(document, lines, path) });
+      if (isObject(value)) objects.push({ file, value, line: (path) => lineOf(document, lines, path) });
+      else errors.push(`${at(position(document.contents) ?? 0)}: ${typeof value === 'string' ? value : NO_OBJECT}`);
     }
   }
   return { objects, errors };
+}
+
+const NO_OBJECT = 'an object was expected: kind, metadata and so on';
+
+/** The document as plain data; null: it is empty; a string: why it is none. */
+function valueOf(document: Document.Parsed): unknown {
+  try {
+    const value: unknown = document.toJS();
+    return typeof value === 'string' ? NO_OBJECT : value;
+  } catch (error) {
+    // An alias to nothing, or aliases that multiply beyond reason.
+    return (error as Error).message;
+  }
 }
 
 function listFiles(path: string, errors: string[]): string[] {
   try {
     if (!statSync(path).isDirectory()) return [path];
     return readdirSync(path)
-      .filter((name) => /\.ya?ml$/.test(name))
+      .filter(isYaml)
       .sort()
       .map((name) => join(path, name));
   } catch (error) {

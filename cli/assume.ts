@@ -1,0 +1,79 @@
+import type { ConfigDocument } from '../gateway/config/document.ts';
+import type { RawStatement } from '../gateway/sql/facts.ts';
+import { resolve } from '../gateway/sql/resolve.ts';
+import {
+  type KnownCatalog,
+  type KnownFunction,
+  type KnownRelation,
+  nameKey,
+  type Resolution,
+  type WrittenName,
+} from '../gateway/sql/resolve-environment.ts';
+
+/** What names mean to somebody who has no database at hand, or has one. */
+export interface Names {
+  resolve(raw: RawStatement): Resolution & { kind: 'Facts' };
+  /** What was taken for granted so far, in sentences. */
+  readonly assumptions: ReadonlySet<string>;
+}
+
+const SYSTEM = /^pg_/;
+const SEARCH_PATH = ['pg_catalog', 'public'];
+
+/** Without a database: system relations and built-in functions are known, everything else is said to exist. */
+const NOTHING: KnownCatalog = {
+  serverMajor: 18,
+  relation: (schema, name) =>
+    (schema === 'pg_catalog' && SYSTEM.test(name)) || schema === 'information_schema'
+      ? { schema, name, kind: 'view', uniqueKeys: [] }
+      : undefined,
+  functions: () => [],
+  functionByOid: () => undefined,
+  userType: () => ({ safe: true }),
+  userOperator: () => ({ safe: true }),
+};
+
+/** Names against a catalogue, as a fresh session of a role without a schema of its own finds them; null: there is none. */
+export function namesFor(document: ConfigDocument, catalog: KnownCatalog | null): Names {
+  const assumptions = new Set<string>();
+  const listed = document.policies.flatMap(({ rules }) => rules.flatMap(({ functions }) => functions));
+  return {
+    assumptions,
+    resolve(raw) {
+      const overlay = {
+        relations: new Map<string, KnownRelation | null>(),
+        functions: new Map<string, KnownFunction[]>(),
+      };
+      const environment = { catalog: catalog ?? NOTHING, searchPath: SEARCH_PATH, overlay, localNames: false };
+      for (;;) {
+        const resolution = resolve(raw, environment);
+        if (resolution.kind === 'Facts') return resolution;
+        for (const name of resolution.relations) {
+          overlay.relations.set(nameKey(name.schema, name.name), catalog === null ? table(name, assumptions) : null);
+        }
+        for (const name of resolution.functions) {
+          overlay.functions.set(
+            nameKey(name.schema, name.name),
+            catalog === null ? [fn(name, listed, assumptions)] : [],
+          );
+        }
+      }
+    },
+  };
+}
+
+function table({ schema, name }: WrittenName, assumptions: Set<string>): KnownRelation {
+  const place = schema ?? 'public';
+  assumptions.add(`${place}.${name} is a table, and no write to it is Keyed, as its primary key is not known`);
+  return { schema: place, name, kind: 'table', uniqueKeys: [] };
+}
+
+/** A function that a rule lists has the arguments that the rule says. */
+function fn({ schema, name }: WrittenName, listed: readonly string[], assumptions: Set<string>): KnownFunction {
+  const place = schema ?? 'public';
+  const written = listed.find((one) => one.startsWith(`${place}.${name}(`));
+  const args = written?.slice(written.indexOf('(') + 1, -1) ?? '…';
+  assumptions.add(`${place}.${name}(${args}) is a function of yours`);
+  const any = { minArgs: 0, maxArgs: Number.POSITIVE_INFINITY };
+  return { schema: place, name, arguments: args, ...any, safe: false, builtin: false };
+}
