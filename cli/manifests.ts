@@ -24,30 +24,44 @@ export function loadManifests(paths: readonly string[]): LoadedFiles {
   const errors: string[] = [];
   for (const file of paths.flatMap((path) => listFiles(path, errors))) {
     const lines = new LineCounter();
-    for (const document of parseAllDocuments(readFileSync(file, 'utf8'), { lineCounter: lines, uniqueKeys: true })) {
+    const documents = parseAllDocuments(readFileSync(file, 'utf8'), { lineCounter: lines, uniqueKeys: true });
+    for (const document of documents) {
       if (!('contents' in document)) continue;
-      const at = (offset: number) => `${file}:${lines.linePos(offset).line}`;
-      for (const error of document.errors) errors.push(`${at(error.pos[0])}: ${error.message.split('\n')[0]}`);
-      if (document.errors.length > 0) continue;
-      const value = valueOf(document);
-      if (value === null) continue;
-      if (isObject(value)) objects.push({ file, value, line: (path) => lineOf(document, lines, path) });
-      else errors.push(`${at(position(document.contents) ?? 0)}: ${typeof value === 'string' ? value : NO_OBJECT}`);
+      const found = readDocument(document, (offset) => lines.linePos(offset).line);
+      if (found.kind === 'Object')
+        objects.push({ file, value: found.value, line: (path) => lineOf(document, lines, path) });
+      else errors.push(...found.errors.map(({ line, message }) => `${file}:${line}: ${message}`));
     }
   }
   return { objects, errors };
 }
 
+type Read =
+  | { readonly kind: 'Object'; readonly value: Loaded['value'] }
+  /** No error: the document is empty. */
+  | { readonly kind: 'Nothing'; readonly errors: readonly { readonly line: number; readonly message: string }[] };
+
+function readDocument(document: Document.Parsed, lineAt: (offset: number) => number): Read {
+  const problems = document.errors.map(({ pos, message }) => ({
+    line: lineAt(pos[0]),
+    message: message.split('\n')[0]!,
+  }));
+  if (problems.length > 0) return { kind: 'Nothing', errors: problems };
+  const value = plain(document);
+  if (value === null) return { kind: 'Nothing', errors: [] };
+  if (isObject(value) && !(value instanceof Error)) return { kind: 'Object', value };
+  const line = lineAt(position(document.contents) ?? 0);
+  return { kind: 'Nothing', errors: [{ line, message: value instanceof Error ? value.message : NO_OBJECT }] };
+}
+
 const NO_OBJECT = 'an object was expected: kind, metadata and so on';
 
-/** The document as plain data; null: it is empty; a string: why it is none. */
-function valueOf(document: Document.Parsed): unknown {
+/** The document as plain data; an Error: aliases to nothing, or ones that multiply beyond reason. */
+function plain(document: Document.Parsed): unknown {
   try {
-    const value: unknown = document.toJS();
-    return typeof value === 'string' ? NO_OBJECT : value;
+    return document.toJS();
   } catch (error) {
-    // An alias to nothing, or aliases that multiply beyond reason.
-    return (error as Error).message;
+    return error;
   }
 }
 
