@@ -1,5 +1,5 @@
 /** The name that somebody may have meant; null: none is close. */
-export function closest(typed: string, names: Iterable<string>): string | null {
+function closest(typed: string, names: Iterable<string>): string | null {
   let best: string | null = null;
   let least = Math.min(2, Math.floor(typed.length / 3)) + 1;
   for (const name of names) {

@@ -56,7 +56,7 @@ export function requestYaml(name: string, spec: object = {}): Record<string, unk
 }
 
 /** As the API server returns it; throws for what it would refuse. */
-export function served(object: Record<string, unknown>): Manifest {
+function served(object: Record<string, unknown>): Manifest {
   const checked = checkManifest(object);
   if (!checked.ok) throw new Error(checked.errors.map(({ path, message }) => `${path}: ${message}`).join('\n'));
   return checked.manifest;
