@@ -32,17 +32,9 @@ interface Scope {
   readonly depth: number;
 }
 
-/** Each node once: lists and nested queries would else multiply. */
-function compile(node: unknown, { target, unknowns, depth }: Scope): Test {
-  const known = unknowns.tests.get(node);
-  if (known !== undefined) return known;
-  const test = compileNode(node, { target, unknowns, depth: depth + 1 });
-  unknowns.tests.set(node, test);
-  return test;
-}
-
-function compileNode(node: unknown, scope: Scope): Test {
+function compile(node: unknown, outer: Scope): Test {
   const typed = unwrap(node);
+  const scope = { ...outer, depth: outer.depth + 1 };
   if (typed === undefined || scope.depth > MAX_DEPTH) return atom(node, scope);
   const { fields } = typed;
   switch (typed.type) {
@@ -153,12 +145,13 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
   const parts = names(fields.name) ?? [];
   const operator = parts.at(-1) ?? '';
   if (parts.length > 1 && parts.at(-2) !== 'pg_catalog') return atom(node, scope);
-  const [left, right] = [sideOf(fields.lexpr, scope.target, scope), fields.rexpr];
+  const { kind, rexpr: right } = fields;
+  const left = sideOf(fields.lexpr, scope.target, scope, kind !== 'AEXPR_OP');
   const compared = (op: string, other: unknown) => compare(op, left, sideOf(other, scope.target, scope), scope);
   const [low, high] = list(as(right, 'List')?.items);
   const between = () => every([compared('>=', low), compared('<=', high)]);
   const reversed = () => every([compared('>=', high), compared('<=', low)]);
-  switch (fields.kind) {
+  switch (kind) {
     case 'AEXPR_OP':
       return compared(operator, right);
     case 'AEXPR_DISTINCT':
@@ -174,7 +167,7 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
       const array = as(right, 'A_ArrayExpr');
       if (array === undefined) return atom(node, scope);
       const tests = list(array.elements).map((item) => compared(operator, item));
-      return fields.kind === 'AEXPR_OP_ANY' ? some(tests) : every(tests);
+      return kind === 'AEXPR_OP_ANY' ? some(tests) : every(tests);
     }
     case 'AEXPR_BETWEEN':
       return between();
@@ -197,14 +190,22 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
 interface Side {
   readonly node: unknown;
   readonly target: Target;
+  /** Compared with each item of a list: a condition in it would be tried as often, and lists in lists multiply. */
+  readonly repeated: boolean;
   /** undefined: no constant. */
   readonly value: string | null | undefined;
   readonly key: string;
 }
 
-function sideOf(node: unknown, target: Target, scope: Scope): Side {
+function sideOf(node: unknown, target: Target, scope: Scope, repeated = false): Side {
   const value = constant(node);
-  return { node, target, value, key: value === undefined ? keyOf(node, target, scope) : JSON.stringify(value) };
+  return {
+    node,
+    target,
+    repeated,
+    value,
+    key: value === undefined ? keyOf(node, target, scope) : JSON.stringify(value),
+  };
 }
 
 function compare(operator: string, left: Side, right: Side, scope: Scope): Test {
@@ -231,6 +232,7 @@ type Holds = (sign: number) => boolean;
 function compareBoolean(side: Side, other: Side, holds: Holds, scope: Scope): Test | undefined {
   const [below, same, above] = [holds(-1), holds(0), holds(1)];
   if (as(other.node, 'A_Const')?.boolval === undefined || below !== above || below === same) return undefined;
+  if (side.repeated && as(side.node, 'ColumnRef') === undefined) return undefined;
   const test = compile(side.node, { ...scope, target: side.target });
   return (other.value === 'true') === same ? test : not(test);
 }

@@ -28,6 +28,8 @@ const PART_KINDS = new Set('COLUMN TRIGGER RULE POLICY TABCONSTRAINT'.split(' ')
 export function refineObject({ type, fields }: Typed, found: Findings): void {
   const kind = text(fields.removeType) || text(fields.renameType) || text(fields.objectType) || text(fields.objtype);
   for (const [kinds, cls] of CLASSES) if (kinds.test(kind)) found.classes.add(cls);
+  // "$user" in a search path is a role's name.
+  if (kind === 'OBJECT_ROLE') found.asks = true;
   if (NO_DEFINITION.test(kind)) found.classes.delete('Ddl');
   const objects = type === 'DropStmt' ? list(fields.objects) : [fields.object];
   for (const object of objects) addNamed(kind, object, found);

@@ -19,8 +19,6 @@ interface Unknown {
 
 /** The things in a condition that depend on the row. Each is named by a key, so that the same one has one value. */
 export class Unknowns {
-  /** By node, what has been made ready. */
-  readonly tests = new Map<unknown, Test>();
   readonly #known = new Map<string, Unknown>();
   #tests = 0;
   #unlike = 0;

@@ -61,3 +61,45 @@ test('a type named in text runs code: pg_input_is_valid', () => {
 test('CREATE TABLE pg_temp.x is a temporary table', () => {
   expect(facts('CREATE TABLE pg_temp.x (a int)').classes).toContain('TempTable');
 });
+
+test('what differs each time proves nothing', () => {
+  const reach = (sql: string) => facts(sql).relations[0]!.reach!.floor;
+  expect(reach('DELETE FROM t WHERE id = 5 OR random() <> random()')).toBe('Unbounded');
+  expect(reach('DELETE FROM t WHERE id = 5 OR length($1) <> length($1)')).toBe('Filtered');
+});
+
+test('rows that MERGE does not match are not keyed', () => {
+  const sql = 'MERGE INTO t USING s ON t.id = 5 WHEN NOT MATCHED BY SOURCE THEN DELETE';
+  const unbounded = { reach: { floor: 'Unbounded', equated: [] } };
+  expect(facts(sql).relations.filter((r) => r.reach !== null)).toMatchObject([unbounded, unbounded]);
+});
+
+test('a path through pg_temp makes temporary objects', () => {
+  expect(facts('SET search_path = nosuch, pg_temp, public').classes).toContain('TempTable');
+  expect(facts("SELECT set_config('search_path', 'pg_temp', false)").classes).toContain('TempTable');
+  expect(facts('SET search_path = app, public').classes).not.toContain('TempTable');
+});
+
+const many = (count: number, term: (at: number) => string, between: string) =>
+  Array.from({ length: count }, (_, at) => term(at)).join(between);
+
+test.each([
+  ['a list of 20,000 numbers', `DELETE FROM t WHERE id IN (${many(20_000, String, ',')})`],
+  ['10,000 alternatives', `DELETE FROM t WHERE ${many(10_000, (i) => `id = ${i}`, ' OR ')}`],
+  ['alternatives of many columns', `DELETE FROM t WHERE ${many(5000, (i) => `(a${i} = 1 AND b = ${i})`, ' OR ')}`],
+  [
+    'queries within queries',
+    `DELETE FROM t WHERE ${'EXISTS (SELECT 1 FROM t WHERE a OR '.repeat(100)}b${')'.repeat(100)}`,
+  ],
+  ['lists within lists', `DELETE FROM t WHERE ${'('.repeat(60)}a${' IN (true, true, true))'.repeat(60)}`],
+  ['NOT within NOT', `DELETE FROM t WHERE ${'NOT ('.repeat(500)}a${')'.repeat(500)}`],
+  [
+    'common table expressions that each use the one before twice',
+    `WITH a0 AS (SELECT 1), ${many(2000, (i) => `a${i + 1} AS (SELECT * FROM a${i}, a${i} x)`, ',')} INSERT INTO t SELECT * FROM a2000`,
+  ],
+  ['a comment of a megabyte', `/*${'x'.repeat(1 << 20)}*/ DELETE FROM t`],
+])('facts take linear time: %s', (_, sql) => {
+  const started = performance.now();
+  expect(facts(sql).relations).not.toEqual([]);
+  expect(performance.now() - started).toBeLessThan(4000);
+});

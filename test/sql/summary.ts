@@ -1,0 +1,69 @@
+import { loadParser } from '../../gateway/analysis/parser.ts';
+import { analyzeTree } from '../../gateway/sql/analyze.ts';
+import type { RawRelation, RawStatement, SessionEffect, SettingChange } from '../../gateway/sql/facts.ts';
+
+const parser = await loadParser();
+
+/** Facts of each statement of a text. */
+export function factsOf(sql: string): RawStatement[] {
+  return analyzeTree(parser.parse(sql), Buffer.from(sql));
+}
+
+/** Everything that is known of a text, in one line that reads like a sentence; statements are separated by `;`. */
+export function summaryOf(sql: string): string {
+  return factsOf(sql).map(summary).join('; ');
+}
+
+function summary(s: RawStatement): string {
+  const parts = [
+    `${s.primary} {${s.classes.toSorted().join(' ')}}`,
+    ...s.relations.map(relation).toSorted(),
+    ...s.functions.map((f) => `${name(f)}${f.operator ? ' (operator)' : `/${f.args}`}`).toSorted(),
+    ...s.types.map((type) => `type ${name(type)}`),
+    ...s.settings.map(setting),
+    ...s.effects.map(effect),
+    ...(s.asks ? ['asks'] : []),
+    ...(s.minMajor > 14 ? [`since ${s.minMajor}`] : []),
+    ...s.unknown.map((what) => `unknown: ${what}`),
+    `${s.readOnly ? 'reads' : 'writes'}${s.returnsRows ? ', rows' : ''}`,
+  ];
+  return parts.join(' | ');
+}
+
+function name(of: { readonly schema: string | null; readonly name: string }): string {
+  return of.schema === null ? of.name : `${of.schema}.${of.name}`;
+}
+
+function relation(r: RawRelation): string {
+  const verb = r.creates ? `${r.verb} new` : r.verb;
+  if (r.reach === null) return `${verb} ${name(r)}`;
+  const equated = r.reach.equated.length === 0 ? '' : ` by ${r.reach.equated.toSorted().join(' ')}`;
+  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}`;
+}
+
+function setting(s: SettingChange): string {
+  switch (s.kind) {
+    case 'Set':
+      return `${s.local ? 'set local' : 'set'} ${s.name} = ${s.value ?? '?'}`;
+    case 'Reset':
+      return `reset ${s.name}`;
+    case 'ResetAll':
+      return 'reset all';
+    case 'Show':
+      return `show ${s.name}`;
+  }
+}
+
+function effect(e: SessionEffect): string {
+  switch (e.kind) {
+    case 'Prepare':
+    case 'Declare':
+      return `${e.kind} ${e.name}${e.kind === 'Declare' && e.hold ? ' held' : ''}: (${summary(e.inner)})`;
+    case 'Transaction':
+      return e.op;
+    case 'Discard':
+      return `Discard ${e.what}`;
+    default:
+      return `${e.kind} ${e.name ?? 'all'}`;
+  }
+}
