@@ -1,5 +1,6 @@
 import { as, constant, type Fields, list, names, unwrap } from './ast.ts';
-import { fingerprint, type Target, twinsAmong } from './target.ts';
+import { compare, keyOf, type Scope, sideOf } from './comparisons.ts';
+import { type Target, twinsAmong } from './target.ts';
 import { constantly, every, not, some, type Test, Unknowns } from './truth.ts';
 
 /** Conditions nested deeper than this are not looked into: nothing is proved. */
@@ -24,12 +25,6 @@ export function alwaysTrue(node: unknown, target: Target, depth = 0): boolean {
 export function neverTrue(node: unknown, target: Target): boolean {
   const scope: Scope = { target, unknowns: new Unknowns(), depth: 0 };
   return scope.unknowns.always(not(compile(node, scope)));
-}
-
-interface Scope {
-  readonly target: Target;
-  readonly unknowns: Unknowns;
-  readonly depth: number;
 }
 
 function compile(node: unknown, outer: Scope): Test {
@@ -65,12 +60,6 @@ function compile(node: unknown, outer: Scope): Test {
 /** What depends on the row, or on more: true or false. */
 function atom(node: unknown, scope: Scope): Test {
   return scope.unknowns.either(keyOf(node, scope.target, scope));
-}
-
-/** `random() <> random()` compares two things (test: "what differs each time proves nothing"). */
-function keyOf(node: unknown, target: Target, { unknowns }: Scope): string {
-  const { key, steady } = fingerprint(node, target);
-  return steady ? key : unknowns.unlike(key);
 }
 
 function compileBool(fields: Fields, scope: Scope): Test {
@@ -131,23 +120,19 @@ function compileBooleanTest(node: unknown, fields: Fields, scope: Scope): Test {
   }
 }
 
-/** What an operator says of the sign of a comparison. */
-const COMPARISONS: Readonly<Record<string, Holds>> = {
-  '=': (sign) => sign === 0,
-  '<>': (sign) => sign !== 0,
-  '<': (sign) => sign < 0,
-  '<=': (sign) => sign <= 0,
-  '>': (sign) => sign > 0,
-  '>=': (sign) => sign >= 0,
-};
+/** Compared with each item of a list, a condition would be tried as often, and lists in lists multiply. */
+function compileColumn(node: unknown, scope: Scope): Test | undefined {
+  return as(node, 'ColumnRef') === undefined ? undefined : atom(node, scope);
+}
 
 function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
   const parts = names(fields.name) ?? [];
   const operator = parts.at(-1) ?? '';
   if (parts.length > 1 && parts.at(-2) !== 'pg_catalog') return atom(node, scope);
   const { kind, rexpr: right } = fields;
-  const left = sideOf(fields.lexpr, scope.target, scope, kind !== 'AEXPR_OP');
-  const compared = (op: string, other: unknown) => compare(op, left, sideOf(other, scope.target, scope), scope);
+  const left = sideOf(fields.lexpr, scope.target, scope, kind === 'AEXPR_OP' ? compile : compileColumn);
+  const compared = (op: string, other: unknown) =>
+    compare(op, left, sideOf(other, scope.target, scope, compile), scope);
   const [low, high] = list(as(right, 'List')?.items);
   const between = () => every([compared('>=', low), compared('<=', high)]);
   const reversed = () => every([compared('>=', high), compared('<=', low)]);
@@ -186,105 +171,6 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
   }
 }
 
-/** One side of a comparison: a constant, or what its key names. */
-interface Side {
-  readonly node: unknown;
-  readonly target: Target;
-  /** Compared with each item of a list: a condition in it would be tried as often, and lists in lists multiply. */
-  readonly repeated: boolean;
-  /** undefined: no constant. */
-  readonly value: string | null | undefined;
-  readonly key: string;
-}
-
-function sideOf(node: unknown, target: Target, scope: Scope, repeated = false): Side {
-  const value = constant(node);
-  return {
-    node,
-    target,
-    repeated,
-    value,
-    key: value === undefined ? keyOf(node, target, scope) : JSON.stringify(value),
-  };
-}
-
-function compare(operator: string, left: Side, right: Side, scope: Scope): Test {
-  const holds = COMPARISONS[operator];
-  if (holds === undefined) return matchesAll(operator, left, right, scope);
-  const { unknowns } = scope;
-  const flipped = (sign: number) => holds(-sign);
-  const [a, b] = [left.key, right.key];
-  if (right.value !== undefined) {
-    if (left.value !== undefined) return constantly(signOf(left.value, right.value, holds));
-    return compareBoolean(left, right, holds, scope) ?? compareConstant(a, right, holds, unknowns);
-  }
-  if (left.value !== undefined) {
-    return compareBoolean(right, left, holds, scope) ?? compareConstant(b, left, flipped, unknowns);
-  }
-  // NULLs aside, which only make it narrower: `id = id` is honest about nothing.
-  if (a === b || sameColumn(left, right)) return constantly(holds(0));
-  return a < b ? unknowns.order(`${a} and ${b}`, holds) : unknowns.order(`${b} and ${a}`, flipped);
-}
-
-type Holds = (sign: number) => boolean;
-
-/** `active = true` is `active`; `active IN (true, false)` is everybody. */
-function compareBoolean(side: Side, other: Side, holds: Holds, scope: Scope): Test | undefined {
-  const [below, same, above] = [holds(-1), holds(0), holds(1)];
-  if (as(other.node, 'A_Const')?.boolval === undefined || below !== above || below === same) return undefined;
-  if (side.repeated && as(side.node, 'ColumnRef') === undefined) return undefined;
-  const test = compile(side.node, { ...scope, target: side.target });
-  return (other.value === 'true') === same ? test : not(test);
-}
-
-function compareConstant(key: string, { node, value, key: written }: Side, holds: Holds, unknowns: Unknowns): Test {
-  if (value == null) return constantly(undefined);
-  // A quoted number may be a text, and texts have an order of their own.
-  const number = as(node, 'A_Const')?.sval === undefined ? asNumber(value) : undefined;
-  return number === undefined ? unknowns.order(`${key} and ${written}`, holds) : unknowns.place(key, number, holds);
-}
-
-function asNumber(value: string): number | undefined {
-  const number = Number(value);
-  return value.trim() === '' || Number.isNaN(number) ? undefined : number;
-}
-
-function signOf(a: string | null, b: string | null, holds: Holds): boolean | undefined {
-  if (a === null || b === null) return undefined;
-  const [x, y] = [asNumber(a), asNumber(b)];
-  if (x !== undefined && y !== undefined) return holds(Math.sign(x - y));
-  if (a === b) return holds(0);
-  // Which of two texts is greater is a matter of collation.
-  return holds(-1) === holds(1) ? holds(1) : undefined;
-}
-
-/** `a.id = b.id` is a join; `t.id = id` is the same column written twice, or else ambiguous. */
-function sameColumn(a: Side, b: Side): boolean {
-  if (a.target.inner || b.target.inner) return false;
-  const [left, right] = [names(as(a.node, 'ColumnRef')?.fields) ?? [], names(as(b.node, 'ColumnRef')?.fields) ?? []];
-  return left.length > 0 && right.length > 0 && left.length !== right.length && left.at(-1) === right.at(-1);
-}
-
-/** Patterns that every text matches. */
-const EVERYTHING: readonly (readonly [operators: RegExp, pattern: RegExp])[] = [
-  [/^!?~~\*?$/, /^%+$/],
-  [/^!?~\*?$/, /^\^?(?:\.\*)?\$?$/],
-];
-
-function matchesAll(operator: string, left: Side, right: Side, { unknowns }: Scope): Test {
-  const similar = as(right.node, 'FuncCall');
-  const isSimilar = names(similar?.funcname)?.at(-1) === 'similar_to_escape';
-  const pattern = constant(isSimilar ? list(similar?.args)[0] : right.node) ?? 'x';
-  const negated = operator.startsWith('!');
-  const all = isSimilar
-    ? /^%+$/.test(pattern)
-    : EVERYTHING.some(([operators, everything]) => operators.test(operator) && everything.test(pattern));
-  if (all) return constantly(!negated);
-  const plain = negated ? operator.slice(1) : operator;
-  const test = unknowns.either(`${plain} ${left.key} ${right.key}`);
-  return negated ? not(test) : test;
-}
-
 const NO_ROWS_LEFT_OUT = ['groupClause', 'havingClause', 'limitCount', 'limitOffset', 'distinctClause', 'windowClause'];
 
 function compileSubLink(node: unknown, fields: Fields, scope: Scope): Test {
@@ -296,8 +182,8 @@ function compileSubLink(node: unknown, fields: Fields, scope: Scope): Test {
   const [column] = list(query.targetList);
   if (fields.subLinkType !== 'ANY_SUBLINK' || inner === undefined) return atom(node, scope);
   const operator = names(fields.operName)?.at(-1) ?? '=';
-  const value = sideOf(as(column, 'ResTarget')?.val, inner.target, scope);
-  const same = compare(operator, sideOf(fields.testexpr, scope.target, scope), value, scope);
+  const value = sideOf(as(column, 'ResTarget')?.val, inner.target, scope, compile);
+  const same = compare(operator, sideOf(fields.testexpr, scope.target, scope, compile), value, scope);
   return onlyIfTrue(every([same, whereOf(query, inner)]));
 }
 
