@@ -74,7 +74,7 @@ export function isTargets(column: Fields, target: Target): boolean {
 }
 
 /** The same column has the same key, however it is qualified. */
-export function columnKey(column: Fields, target: Target): string {
+function columnKey(column: Fields, target: Target): string {
   const parts = list(column.fields).map((part) => text(as(part, 'String')?.sval));
   const [qualifier, name] = [parts.at(-2), parts.at(-1) ?? ''];
   const own =
