@@ -22,11 +22,9 @@ export function startupSettings(
   }
   for (const { name, value } of asked) {
     const change = { kind: 'Set', name, value, list: null, local: false } as const;
-    const reason =
-      isIdentity(name) && !effective.unrestricted
-        ? `setting ${name} cannot be given at start-up`
-        : checkSetting(effective, change, undefined);
-    if (reason !== null) return { ok: false, message: reason, hint: HINT };
+    const reason = effective.unrestricted ? null : onlyLater(name, value);
+    const refused = reason ?? checkSetting(effective, change, undefined);
+    if (refused !== null) return { ok: false, message: refused, hint: HINT };
   }
   const settings = new Map(asked.map(({ name, value }) => [name, value]));
   if (!effective.unrestricted) pin(settings, effective);
@@ -41,8 +39,13 @@ function flatten(parameters: ReadonlyMap<string, string>): { name: string; value
   return [...options, ...others];
 }
 
-function isIdentity(name: string): boolean {
-  return /^(?:role|session_authorization)$/i.test(name);
+/** Why a restricted session cannot begin with a setting that a statement may be allowed to make; null: it can. */
+function onlyLater(name: string, value: string): string | null {
+  if (/^(?:role|session_authorization)$/i.test(name)) return `setting ${name} cannot be given at start-up`;
+  // The path that the server tells leaves it out until the session has temporary objects: what is created without a
+  // schema would be judged as permanent (test: "search_path=pg_temp cannot come in that way").
+  if (/^search_path$/i.test(name) && /pg_temp/i.test(value)) return 'search_path cannot name pg_temp at start-up';
+  return null;
 }
 
 /** ALTER ROLE … SET would otherwise decide how statements are read, how long they run and whether they write. */

@@ -72,6 +72,8 @@ describe('the start-up packet', () => {
     ['options', '-c standard_conforming_strings=off'],
     ['options', '-c session_replication_role=replica'],
     ['options', '-B 100'],
+    ['search_path', 'pg_temp'],
+    ['options', '-c search_path=public,pg_temp'],
     ['role', 'app_rw'],
     ['session_authorization', 'postgres'],
     ['client_encoding', 'SJIS'],
