@@ -170,21 +170,35 @@ function compile(rule: Rule): Compiled {
 }
 
 function ruleMatches(rule: Rule, unit: Unit): boolean {
-  const { statements, any, relations } = compile(rule);
   switch (unit.kind) {
     case 'Class':
-      // A rule about reach speaks of writes alone; one about relations does not deny what touches none.
-      if (rule.reach !== null || (rule.action === 'Deny' && relations !== null)) return false;
-      return any ? isEverything(rule) || unit.cls !== 'Unknown' : statements.has(unit.cls);
-    case 'Relation': {
-      const { verb, reach, schema, name } = unit.use;
-      if (!any && !statements.has(verb)) return false;
-      if (rule.reach !== null && (reach === null || !rule.reach.includes(reach))) return false;
-      if (relations === null) return rule.action === 'Deny';
-      return relations.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name));
-    }
+      return matchesClass(rule, unit.cls);
+    case 'Relation':
+      return matchesRelation(rule, unit.use);
     case 'Function':
-      if (rule.action === 'Deny') return false;
-      return isEverything(rule) || unit.use.candidates.every((candidate) => rule.functions.includes(candidate));
+      return matchesFunction(rule, unit.use);
   }
+}
+
+/** A rule about reach speaks of writes alone; a Deny rule about relations or functions, of those alone. */
+function matchesClass(rule: Rule, cls: string): boolean {
+  if (rule.reach !== null || (rule.action === 'Deny' && (rule.relations !== null || rule.functions.length > 0)))
+    return false;
+  const { statements, any } = compile(rule);
+  return any ? isEverything(rule) || cls !== 'Unknown' : statements.has(cls);
+}
+
+function matchesRelation(rule: Rule, { verb, reach, schema, name }: RelationUse): boolean {
+  const { statements, any, relations } = compile(rule);
+  if (!any && !statements.has(verb)) return false;
+  if (rule.reach !== null && (reach === null || !rule.reach.includes(reach))) return false;
+  if (relations === null) return rule.action === 'Deny' && rule.functions.length === 0;
+  return relations.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name));
+}
+
+/** A call that may mean several functions is allowed where all of them are, and denied where one of them is. */
+function matchesFunction(rule: Rule, { candidates }: FunctionUse): boolean {
+  const listed = (candidate: string) => rule.functions.includes(candidate);
+  if (rule.action === 'Deny') return candidates.some(listed);
+  return isEverything(rule) || candidates.every(listed);
 }

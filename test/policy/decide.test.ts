@@ -1,0 +1,199 @@
+import { describe, expect, test } from 'vitest';
+import type { Policy } from '../../gateway/config/document.ts';
+import { decide } from '../../gateway/policy/decide.ts';
+import type { Facts } from '../../gateway/sql/facts.ts';
+import { facts, inForce, NOON, policy, rule, select, use } from './kit.ts';
+
+const READ = rule('read', { statements: ['Select'], relations: ['public.*'] });
+const DELETE = facts('Delete', { relations: [use('Delete', 'public.orders', 'Unbounded')] });
+
+function verdict(policies: readonly Policy[], of: Facts, role = 'reader', now = NOON): string {
+  const decision = decide(inForce(policies, role, now), of, now);
+  const by = decision.by === null ? '-' : `${decision.by.policy}/${decision.by.rule}`;
+  return `${decision.verdict} ${by}`;
+}
+
+describe('what matches nothing is denied', () => {
+  test.each<[string, Facts]>([
+    ['another class', DELETE],
+    ['another schema', select('secret.salaries')],
+    [
+      'one relation among several',
+      facts('Select', { relations: [use('Select', 'public.a'), use('Select', 'secret.b')] }),
+    ],
+    [
+      'another verb beside an allowed one',
+      facts('Select', { relations: [use('Select', 'public.a'), use('Delete', 'public.a', 'Keyed')] }),
+    ],
+    [
+      'a class beside an allowed relation',
+      facts('Select', { classes: ['Select', 'Lock'], relations: [use('Select', 'public.a')] }),
+    ],
+    [
+      'a function that no rule lists',
+      facts('Select', {
+        classes: ['Select'],
+        functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)'] }],
+      }),
+    ],
+    ['a relation of the server', select('pg_catalog.pg_authid')],
+    ['what is not understood', { ...select('public.a'), unknown: ['something'] }],
+  ])('%s', (_name, of) => {
+    expect(verdict([policy('p', [READ])], of)).toBe('Deny -');
+  });
+
+  test('and everything, for whom no policy grants anything', () => {
+    const denying = policy('d', [rule('none', { action: 'Deny', statements: ['Ddl'] })], { role: null });
+    expect(verdict([denying], facts('Select', { classes: ['Select'], readOnly: true }))).toBe('Deny -');
+  });
+});
+
+describe('an Allow rule', () => {
+  test('allows its classes on its relations', () => {
+    expect(verdict([policy('p', [READ])], select('public.orders'))).toBe('Allow shop/p/read');
+  });
+
+  test('counts only from policies of the session’s role: a narrow one and a wide one do not add up', () => {
+    const narrow = policy('narrow', [rule('one', { statements: ['Delete'], relations: ['public.tmp'] })], {
+      role: 'owner',
+    });
+    const wide = policy('wide', [rule('all', { statements: ['Delete'], relations: ['*.*'] })]);
+    expect(verdict([narrow, wide], DELETE, 'owner')).toBe('Deny -');
+    expect(verdict([narrow, wide], DELETE, 'reader')).toBe('Allow shop/wide/all');
+  });
+
+  test.each([
+    [['Keyed'], 'Keyed', 'Allow shop/p/fix'],
+    [['Keyed'], 'Filtered', 'Deny -'],
+    [['Keyed', 'Filtered'], 'Filtered', 'Allow shop/p/fix'],
+    [['Keyed', 'Filtered'], 'Unbounded', 'Deny -'],
+    [null, 'Unbounded', 'Allow shop/p/fix'],
+  ] as const)('with reach %j and a write that is %s: %s', (reach, found, expected) => {
+    const fix = rule('fix', { statements: ['Update'], relations: ['public.orders'], reach });
+    expect(verdict([policy('p', [fix])], facts('Update', { relations: [use('Update', 'public.orders', found)] }))).toBe(
+      expected,
+    );
+  });
+
+  test('lists functions by their arguments; a call that may mean another one is not allowed', () => {
+    const call = (...candidates: string[]) =>
+      facts('Select', { classes: ['Select'], functions: [{ schema: 'app', name: 'f', candidates }] });
+    const policies = [policy('p', [rule('call', { statements: ['Select'], functions: ['app.f(integer)'] })])];
+    expect(verdict(policies, call('app.f(integer)'))).toBe('Allow shop/p/call');
+    expect(verdict(policies, call('app.f(integer)', 'app.f(text)'))).toBe('Deny -');
+  });
+
+  test('without relations speaks of none', () => {
+    expect(verdict([policy('p', [rule('r', { statements: ['Select'] })])], select('public.a'))).toBe('Deny -');
+  });
+});
+
+describe('a Deny rule', () => {
+  const unbounded = rule('bounds', {
+    action: 'Deny',
+    statements: ['Delete'],
+    reach: ['Unbounded'],
+    message: 'Add a WHERE.',
+    alert: true,
+  });
+  const everything = policy('dba', [rule('all', { statements: ['Any'], relations: ['*.*'] })]);
+
+  test('beats every Allow, from a policy of another role or of none', () => {
+    for (const role of ['owner', null])
+      expect(verdict([everything, policy('guard', [unbounded], { role })], DELETE)).toBe('Deny shop/guard/bounds');
+  });
+
+  test('says its message, hint and alert', () => {
+    expect(decide(inForce([everything, policy('guard', [unbounded])]), DELETE, NOON)).toMatchObject({
+      message: 'denied by AccessPolicy shop/guard, rule bounds: Unbounded Delete on public.orders',
+      hint: 'Add a WHERE.',
+      alert: true,
+    });
+  });
+
+  test('of a class denies what has it anywhere', () => {
+    const guard = policy('guard', [rule('no-code', { action: 'Deny', statements: ['Code'] })]);
+    expect(verdict([everything, guard], facts('Ddl', { classes: ['Ddl', 'Code'] }))).toBe('Deny shop/guard/no-code');
+    expect(verdict([everything, guard], facts('Ddl', { classes: ['Ddl'] }))).toBe('Allow shop/dba/all');
+  });
+
+  test('of relations leaves others alone', () => {
+    const guard = policy('guard', [rule('pay', { action: 'Deny', statements: ['Select'], relations: ['hr.*'] })]);
+    expect(verdict([everything, guard], select('hr.pay'))).toBe('Deny shop/guard/pay');
+    expect(verdict([everything, guard], select('public.orders'))).toBe('Allow shop/dba/all');
+  });
+
+  test('of functions denies them, also as one of several that may be meant, and nothing else', () => {
+    const guard = policy('guard', [rule('f', { action: 'Deny', statements: ['Select'], functions: ['app.f(text)'] })]);
+    const call = facts('Select', {
+      functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)', 'app.f(text)'] }],
+    });
+    expect(verdict([everything, guard], call)).toBe('Deny shop/guard/f');
+    expect(verdict([everything, guard], select('public.orders'))).toBe('Allow shop/dba/all');
+  });
+
+  test('anywhere takes Any its blindness: what is not understood is refused', () => {
+    const unread = facts('Unknown', { classes: ['Unknown'], unknown: ['a new syntax'] });
+    expect(verdict([everything], unread)).toBe('Allow shop/dba/all');
+    expect(verdict([everything, policy('guard', [unbounded])], unread)).toBe('Deny -');
+    expect(verdict([policy('ro', everything.rules, { session: { readOnly: true } })], unread)).toBe('Deny -');
+  });
+});
+
+describe('patterns', () => {
+  test.each([
+    ['public.orders', 'public.orders', true],
+    ['public.orders', 'public.orders2', false],
+    ['Public.Orders', 'public.orders', true],
+    ['"Public".orders', 'public.orders', false],
+    ['"Public"."Or""ders"', 'Public.Or"ders', true],
+    ['"a*"."b"', 'ab.b', false],
+    ['"a*"."b"', 'a*.b', true],
+    ['app_*.log', 'app_one.log', true],
+    ['app_*.log', 'public.log', false],
+    ['public.a.c', 'public.a', false],
+    ['*.*', 'public.orders', true],
+    ['*.*', 'pg_catalog.pg_authid', false],
+    ['*.*', 'information_schema.tables', false],
+    ['pg_*.*', 'pg_catalog.pg_authid', false],
+    ['pg_catalog.pg_authid', 'pg_catalog.pg_authid', true],
+    ['pub+lic.*', 'publlic.x', false],
+    ['public.(a|b)', 'public.a', false],
+  ])('%s on %s: %s', (pattern, relation, expected) => {
+    const only = [policy('p', [rule('r', { statements: ['Select'], relations: [pattern] })])];
+    expect(verdict(only, select(relation)).startsWith('Allow')).toBe(expected);
+  });
+});
+
+describe('a session', () => {
+  test('that is read-only runs nothing that may write, whatever rules say', () => {
+    const policies = [
+      policy('ro', [rule('all', { statements: ['Any'], relations: ['*.*'] })], { session: { readOnly: true } }),
+    ];
+    expect(verdict(policies, DELETE)).toBe('Deny shop/ro/session.readOnly');
+    expect(verdict(policies, select('public.a'))).toBe('Allow shop/ro/all');
+  });
+
+  test('outside the window of any policy that names the identity runs nothing', () => {
+    const window = { days: ['Tue'], from: '13:00', to: '14:00', timeZone: 'UTC' } as const;
+    const policies = [policy('p', [READ]), policy('office', [], { role: 'owner', window })];
+    expect(verdict(policies, select('public.a'))).toBe('Deny shop/office/window');
+    expect(verdict(policies, select('public.a'), 'reader', NOON + 3_600_000)).toBe('Allow shop/p/read');
+  });
+});
+
+describe('a policy in mode Audit', () => {
+  test('never grants, never denies, and its records say what it would have done', () => {
+    const allowing = policy('try', [READ], { mode: 'Audit' });
+    const denying = policy('trial', [rule('no', { action: 'Deny', statements: ['Select'] })], { mode: 'Audit' });
+    expect(verdict([allowing], select('public.a'))).toBe('Deny -');
+    const decision = decide(inForce([policy('p', [READ]), allowing, denying]), select('public.a'), NOON);
+    expect(decision).toMatchObject({
+      verdict: 'Allow',
+      shadow: [
+        { verdict: 'Allow', policy: 'shop/try', rule: 'read' },
+        { verdict: 'Deny', policy: 'shop/trial', rule: 'no' },
+      ],
+    });
+  });
+});
