@@ -40,6 +40,8 @@ describe('metrics', () => {
     m.statements('Allow', 'Select', 'Extended').inc(7);
     m.statementDuration.observe(0.003);
     m.gatewayLatency.observe(0.0002);
+    m.gatewayLatency.observe(0.00005);
+    m.gatewayLatency.observe(7);
     m.parser(() => ({ hits: 5, misses: 2, restarts: 1, timeouts: 1 }));
     m.revisionsRefused.inc();
     m.cancelRequests('Unknown').inc();
@@ -59,7 +61,8 @@ describe('metrics', () => {
       'postern_statements_total{verdict="Deny",class="Ddl",protocol="Simple"}': 1,
       'postern_statements_total{verdict="Allow",class="Select",protocol="Extended"}': 7,
       postern_statement_duration_seconds_count: 1,
-      postern_gateway_latency_seconds_sum: 0.0002,
+      postern_gateway_latency_seconds_sum: 7.00025,
+      postern_gateway_latency_seconds_count: 3,
       'postern_parser_cache_total{result="Hit"}': 5,
       'postern_parser_cache_total{result="Miss"}': 2,
       postern_config_refused_total: 1,
@@ -71,6 +74,10 @@ describe('metrics', () => {
       postern_audit_unavailable: 1,
       'postern_audit_lag_seconds{sink="stdout"}': 2.5,
     });
+    expect(found.get('postern_gateway_latency_seconds_bucket{le="0.00005"}')).toBe(1);
+    expect(found.get('postern_gateway_latency_seconds_bucket{le="0.00025"}')).toBe(2);
+    expect(found.get('postern_gateway_latency_seconds_bucket{le="1"}')).toBe(2);
+    expect(found.get('postern_gateway_latency_seconds_bucket{le="+Inf"}')).toBe(3);
     expect(found.has('process_cpu_seconds_total')).toBe(true);
   });
 
