@@ -90,6 +90,7 @@ const SCRIPTS: Readonly<Record<string, readonly Step[]>> = {
   'pipeline-of-two-syncs': [
     [[parse(DENIED), ...one], 'Z:I'],
     [[parse('SELECT 1'), ...one, parse('SELECT 2'), ...one], 'Z:I'],
+    [[], 'Z:I'],
   ],
   'named-statement-again-and-closed': [
     [[parse('SELECT 1', 's'), encodeSync()], 'Z:I'],
