@@ -160,7 +160,7 @@ async function openAudit(
     gateway,
     pod: hostname(),
     now: Date.now,
-    monotonic: () => process.hrtime.bigint(),
+    monotonic: () => performance.now(),
     sinks: audit.sinks.map(({ name }) => createStdoutSink(name, openStdout())),
     log,
     metrics: metrics.audit,

@@ -1,14 +1,10 @@
 import { isIP } from 'node:net';
 import { canonicalJson } from '../config/canonical.ts';
+import { type Part, PLACE } from './line-buffer.ts';
 import { OCSF_VERSION } from './ocsf.ts';
 
-/**
- * A record without its place in the log: what stands in the line before `sequence`, and what after `uid`.
- */
-export interface Draft {
-  readonly before: string;
-  readonly after: string;
-}
+/** A record that lacks only its place in the log. */
+export type Draft = readonly Part[];
 
 /** A JSON string; lone surrogates, which canonical JSON does not know, become U+FFFD. */
 export function quote(text: string): string {
@@ -20,16 +16,16 @@ export function metadataHead(eventCode: string, log: string): string {
   return `"metadata":{"event_code":"${eventCode}","log_name":"${log}","product":{"name":"Postern","vendor_name":"Postern"},"sequence":`;
 }
 
-/** The end of `metadata`, after `uid`. */
-export const METADATA_TAIL = `,"version":"${OCSF_VERSION}"}`;
+/** The end of `metadata`, after the index in `uid`. */
+export const METADATA_TAIL = `","version":"${OCSF_VERSION}"}`;
 
-/** The line at its place. `uid`, the log's id and the index, is the event's stable id. */
-export function joinLine(draft: Draft, log: string, index: number): string {
-  return `${draft.before}${index},"uid":"${log}-${index}"${draft.after}\n`;
+/** What stands between a line's index and the uid's own: `uid`, the log's id and the index, is the event's stable id. */
+export function uidHead(log: string): Buffer {
+  return Buffer.from(`,"uid":"${log}-`);
 }
 
-/** What stands between `before` and `after` while a rare event is rendered as a whole. */
-const PLACE = '"sequence":0,"uid":""';
+/** What stands in the place while a rare event is rendered as a whole. */
+const UNPLACED = '"sequence":0,"uid":""';
 
 /** Draft of a rare event given as an object without `metadata`. */
 export function draftOf(eventCode: string, log: string, event: Readonly<Record<string, unknown>>): Draft {
@@ -44,9 +40,9 @@ export function draftOf(eventCode: string, log: string, event: Readonly<Record<s
       version: OCSF_VERSION,
     },
   });
-  // Inside a string the quotes of PLACE would be escaped: it occurs once.
-  const at = whole.indexOf(PLACE);
-  return { before: whole.slice(0, at + '"sequence":'.length), after: whole.slice(at + PLACE.length) };
+  // Inside a string the quotes of UNPLACED would be escaped: it occurs once.
+  const at = whole.indexOf(UNPLACED);
+  return [whole.slice(0, at + '"sequence":'.length), PLACE, whole.slice(at + UNPLACED.length - 1)];
 }
 
 /** An OCSF network endpoint: an address is an `ip`, anything else a `hostname`. */

@@ -22,13 +22,13 @@ const SEGMENT_BYTES = 64 << 20;
 const CLOSE_PATIENCE_MS = 5_000;
 
 interface OpenStatement {
-  readonly since: bigint;
+  readonly since: number;
   readonly activity: Activity;
 }
 
 /** Milliseconds with three decimals. */
-function between(from: bigint, to: bigint): number {
-  return Number((to - from) / 1000n) / 1000;
+function between(from: number, to: number): number {
+  return Math.floor((to - from) * 1000) / 1000;
 }
 
 class Recorder implements SessionRecorder {
@@ -36,7 +36,7 @@ class Recorder implements SessionRecorder {
   readonly #writer: Writer;
   readonly #options: AuditLogOptions;
   readonly #open = new Map<number, OpenStatement>();
-  readonly #since: bigint;
+  readonly #since: number;
   #statements = 0;
 
   constructor(events: SessionEvents, writer: Writer, options: AuditLogOptions) {

@@ -67,8 +67,8 @@ export interface AuditLogOptions {
   readonly recording: Audit['recording'];
   /** Milliseconds since the epoch; may jump. */
   readonly now: () => number;
-  /** Nanoseconds of a clock that never goes back. */
-  readonly monotonic: () => bigint;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic: () => number;
   readonly sinks: readonly Sink[];
   readonly log: AuditLogger;
   readonly metrics: AuditMetrics;

@@ -1,12 +1,12 @@
 import { canonicalJson } from '../config/canonical.ts';
 import type { Audit } from '../config/document.ts';
-import type { Decision } from '../policy/decision.ts';
-import type { Facts, FunctionUse, RelationUse } from '../sql/facts.ts';
 import { type Draft, draftOf, endpoint, METADATA_TAIL, metadataHead, quote } from './line.ts';
-import { type Activity, activityOf, CONNECT, DISCONNECT } from './ocsf.ts';
+import { type Part, PLACE } from './line-buffer.ts';
+import { type Activity, CONNECT, DISCONNECT } from './ocsf.ts';
 import { renderParameters } from './parameters.ts';
 import type { IntentRecord, OutcomeRecord, PrepareRecord, SessionContext, SessionEndReason } from './record.ts';
-import { type TextOmitted, textOmitted } from './text.ts';
+import { CLASS, type Constant, renderStatement, type StatementParts } from './statement-parts.ts';
+import type { TextOmitted } from './text.ts';
 
 /** What all events of one log have in common. */
 export interface LogIdentity {
@@ -16,63 +16,15 @@ export interface LogIdentity {
   readonly pod: string;
 }
 
-/** Datastore Activity, up to and from `metadata`: the members of a line in canonical order. */
-const CLASS = '"category_uid":6,"class_name":"Datastore Activity","class_uid":6005,';
+/** Rendered intents kept in a session, oldest forgotten first. */
+const MAX_RENDERED = 128;
 
-function relation(use: RelationUse): string {
-  const reach = use.reach === null ? '' : `:${use.reach}`;
-  return `${use.schema}.${use.name}:${use.verb}${reach}`.toWellFormed();
-}
-
-function candidates(use: FunctionUse): readonly string[] {
-  return use.candidates.length === 0 ? [`${use.schema}.${use.name}`] : use.candidates;
-}
-
-const NO_FACTS = { classes: '', functions: '', relations: '', settings: '' };
-const renderedFacts = new WeakMap<Facts, typeof NO_FACTS>();
-
-/** The members that facts give, each with its comma; rendered once for facts that a cache hands out again. */
-function factsOf(facts: Facts | null): typeof NO_FACTS {
-  if (facts === null) {
-    return NO_FACTS;
-  }
-  const known = renderedFacts.get(facts);
-  if (known !== undefined) {
-    return known;
-  }
-  const list = (name: string, values: readonly string[]): string =>
-    values.length === 0 ? '' : `"${name}":${JSON.stringify(values.map((value) => value.toWellFormed()))},`;
-  const settings = facts.settings.flatMap((change) => ('name' in change ? [change.name] : []));
-  const rendered = {
-    classes: list('classes', [...new Set([facts.primary, ...facts.classes])]),
-    functions: list('functions', facts.functions.flatMap(candidates)),
-    relations: list('relations', facts.relations.map(relation)),
-    settings: list('settings', settings),
-  };
-  renderedFacts.set(facts, rendered);
-  return rendered;
-}
-
-/** The decision as it stands under `unmapped.postern`; words that may quote the text only where the text is shown. */
-function decisionOf(decision: Decision, quoted: boolean): string {
-  if (decision.verdict === 'Allow' && decision.shadow.length === 0) {
-    const by = decision.by;
-    return by === null
-      ? '{"verdict":"Allow"}'
-      : `{"policy":${quote(by.policy)},"rule":${quote(by.rule)},"verdict":"Allow"}`;
-  }
-  return canonicalJson({
-    ...(decision.by === null ? {} : { policy: decision.by.policy, rule: decision.by.rule }),
-    ...(decision.verdict === 'Deny' && decision.alert ? { alert: true } : {}),
-    ...(decision.verdict === 'Deny' && quoted ? { message: decision.message.toWellFormed() } : {}),
-    ...(decision.verdict === 'Deny' && quoted && decision.detail !== null
-      ? { detail: decision.detail.toWellFormed() }
-      : {}),
-    ...(decision.shadow.length === 0
-      ? {}
-      : { shadow: decision.shadow.map(({ policy, rule, verdict }) => ({ policy, rule, verdict })) }),
-    verdict: decision.verdict,
-  });
+interface OutcomeParts {
+  readonly head: Buffer;
+  readonly status: Buffer;
+  readonly time: Buffer;
+  readonly bytes: Buffer;
+  readonly tail: Buffer;
 }
 
 const OUTCOME_STATUS: Record<OutcomeRecord['status'], string> = {
@@ -100,27 +52,32 @@ export class SessionEvents {
   readonly #log: LogIdentity;
   readonly #context: SessionContext;
   readonly #audit: Pick<Audit, 'redaction' | 'recording'>;
-  readonly #actorTail: string;
+  readonly #constant: Constant;
   readonly #outcomeActor: string;
-  readonly #endpoints: string;
-  readonly #source: string;
-  readonly #common: string;
-  readonly #tail: string;
-  #appName = '';
-  #appNameJson = '';
+  readonly #outcomeMetadata: Buffer;
+  readonly #intents = new Map<string, StatementParts>();
+  readonly #outcomes = new Map<Activity, Partial<Record<OutcomeRecord['status'], OutcomeParts>>>();
+  #lastTag: string | null = null;
+  #tagEnd: Part = '';
 
   constructor(log: LogIdentity, context: SessionContext, audit: Pick<Audit, 'redaction' | 'recording'>) {
     this.#log = log;
     this.#context = context;
     this.#audit = audit;
     const { identity, client, server } = context;
-    const session = canonicalJson(this.#session());
-    this.#actorTail = `"session":${session},"user":${canonicalJson(this.#user())}},${CLASS}`;
+    this.#constant = {
+      session: context.id,
+      log: log.log,
+      audit,
+      actor: `"session":${canonicalJson(this.#session())},"user":${canonicalJson(this.#user())}},${CLASS}`,
+      endpoints: `"database":{"name":${quote(context.database)},"type":"Relational","type_id":1},"dst_endpoint":${canonicalJson(endpoint(server.address, server.port))},`,
+      source: `"src_endpoint":${canonicalJson(endpoint(client.address, client.port))},`,
+      gateway: `"gateway":${quote(log.gateway)},`,
+      pod: `"pod":${quote(log.pod)},`,
+      role: `"role":${quote(context.role)},`,
+    };
     this.#outcomeActor = `"actor":{"session":{"uid":${quote(context.id)}},"user":{"name":${quote(identity.username)}}},${CLASS}`;
-    this.#endpoints = `"database":{"name":${quote(context.database)},"type":"Relational","type_id":1},"dst_endpoint":${canonicalJson(endpoint(server.address, server.port))},`;
-    this.#source = `"src_endpoint":${canonicalJson(endpoint(client.address, client.port))},`;
-    this.#common = `"gateway":${quote(log.gateway)},`;
-    this.#tail = `"role":${quote(context.role)},`;
+    this.#outcomeMetadata = Buffer.from(metadataHead('outcome', log.log));
   }
 
   start(time: number): Draft {
@@ -165,36 +122,83 @@ export class SessionEvents {
   }
 
   prepare(record: PrepareRecord, time: number): Draft {
-    const omitted = textOmitted(record.text, record.facts, this.#audit);
-    const name = record.name === '' ? '' : `"prepared":${quote(record.name)},`;
-    return this.#statement('prepare', record, time, omitted, {
-      parameters: '',
-      beforeProtocol: name,
+    const prepared = record.name === '' ? '' : `"prepared":${quote(record.name)},`;
+    const parts = renderStatement(this.#constant, record, {
+      prepared,
       protocol: 'Extended',
-      appName: this.#context.applicationName,
+      applicationName: this.#context.applicationName,
     });
+    return this.#line(parts, record.statement, time, '');
   }
 
   intent(record: IntentRecord, time: number): Draft {
-    const omitted = textOmitted(record.text, record.facts, this.#audit);
-    return this.#statement('intent', record, time, omitted, {
-      parameters: this.#parameters(record, omitted),
-      beforeProtocol: '',
-      protocol: record.protocol,
-      appName: record.applicationName,
-    });
+    const parts = this.#intentParts(record);
+    return this.#line(parts, record.statement, time, this.#parameters(record, parts.omitted));
+  }
+
+  /** A statement that is run again has all but a few members in common with the time before. */
+  #intentParts(record: IntentRecord): StatementParts {
+    const { text, facts, decision, revision, applicationName } = record;
+    const known = this.#intents.get(text);
+    const same =
+      known !== undefined &&
+      known.facts === facts &&
+      known.decision === decision &&
+      known.revision === revision &&
+      known.applicationName === applicationName;
+    if (same) return known;
+    const parts = renderStatement(this.#constant, record, { prepared: '', protocol: record.protocol, applicationName });
+    // A text sent by Query is seldom judged to the very same objects again.
+    if (record.protocol === 'Extended') {
+      if (this.#intents.size >= MAX_RENDERED) this.#intents.delete(this.#intents.keys().next().value!);
+      this.#intents.set(text, parts);
+    }
+    return parts;
   }
 
   /** `duration` in milliseconds from the intent; null: no intent of that number is open. */
   outcome(record: OutcomeRecord, time: number, activity: Activity, duration: number | null): Draft {
-    const whole = duration === null ? '' : `"duration":${Math.round(duration)},`;
-    const fine = duration === null ? '' : `"duration":${duration},`;
-    const code = record.sqlstate === null ? '' : `"status_code":${quote(record.sqlstate)},`;
-    const tag = record.tag === null ? '' : `,"tag":${quote(record.tag)}`;
+    const { head, status, time: beforeTime, bytes, tail } = this.#outcomeParts(activity, record.status);
+    const line: Part[] = [head];
+    if (duration !== null) line.push('"duration":', Math.round(duration), ',');
+    line.push(this.#outcomeMetadata, PLACE, status);
+    if (record.sqlstate !== null) line.push(`"status_code":${quote(record.sqlstate)},`);
+    line.push(beforeTime, time, bytes, record.bytes);
+    line.push(duration === null ? ',' : `,"duration":${duration},`);
+    line.push(tail, record.rows, ',"statement":', record.statement);
+    line.push(record.tag === null ? '}}}' : this.#tag(record.tag));
+    return line;
+  }
+
+  /** What does not change in the outcomes of one activity and status. */
+  #outcomeParts(activity: Activity, status: OutcomeRecord['status']): OutcomeParts {
+    const known = this.#outcomes.get(activity);
+    if (known?.[status] !== undefined) return known[status];
+    const parts = this.#renderOutcome(activity, status);
+    this.#outcomes.set(activity, { ...known, [status]: parts });
+    return parts;
+  }
+
+  #renderOutcome(activity: Activity, status: OutcomeRecord['status']): OutcomeParts {
+    const { endpoints, source, gateway, pod, role } = this.#constant;
     return {
-      before: `{"activity_id":${activity.id},"activity_name":"${activity.name}",${this.#outcomeActor}${this.#endpoints}${whole}${metadataHead('outcome', this.#log.log)}`,
-      after: `${METADATA_TAIL},"severity_id":1,${this.#source}${OUTCOME_STATUS[record.status]}${code}"status_id":${OUTCOME_STATUS_ID[record.status]},"time":${time},"type_id":1,"type_uid":${600500 + activity.id},"unmapped":{"postern":{"bytes":${record.bytes},${fine}${this.#common}"outcome":"${record.status}","pod":${quote(this.#log.pod)},${this.#tail}"rows":${record.rows},"statement":${record.statement}${tag}}}}`,
+      head: Buffer.from(
+        `{"activity_id":${activity.id},"activity_name":"${activity.name}",${this.#outcomeActor}${endpoints}`,
+      ),
+      status: Buffer.from(`${METADATA_TAIL},"severity_id":1,${source}${OUTCOME_STATUS[status]}`),
+      time: Buffer.from(`"status_id":${OUTCOME_STATUS_ID[status]},"time":`),
+      bytes: Buffer.from(`,"type_id":1,"type_uid":${600500 + activity.id},"unmapped":{"postern":{"bytes":`),
+      tail: Buffer.from(`${gateway}"outcome":"${status}",${pod}${role}"rows":`),
     };
+  }
+
+  /** The end of an outcome; the same tag comes again and again. */
+  #tag(tag: string): Part {
+    if (tag !== this.#lastTag) {
+      this.#lastTag = tag;
+      this.#tagEnd = Buffer.from(`,"tag":${quote(tag)}}}}`);
+    }
+    return this.#tagEnd;
   }
 
   #session(): Readonly<Record<string, unknown>> {
@@ -229,14 +233,6 @@ export class SessionEvents {
     };
   }
 
-  #app(name: string): string {
-    if (name !== this.#appName) {
-      this.#appName = name;
-      this.#appNameJson = name === '' ? '' : `"app_name":${quote(name)},`;
-    }
-    return this.#appNameJson;
-  }
-
   #parameters(record: IntentRecord, omitted: TextOmitted | null): string {
     const count = record.parameters.length;
     if (count === 0) {
@@ -249,29 +245,14 @@ export class SessionEvents {
     return `"parameter_count":${count},"parameters":${renderParameters(record.parameters)},`;
   }
 
-  #statement(
-    code: 'prepare' | 'intent',
-    record: PrepareRecord | IntentRecord,
-    time: number,
-    omitted: TextOmitted | null,
-    parts: { parameters: string; beforeProtocol: string; protocol: string; appName: string },
-  ): Draft {
-    const { decision, statement } = record;
-    const facts = factsOf(record.facts);
-    const activity = activityOf(record.facts?.primary ?? 'Unknown');
-    const denied = decision.verdict === 'Deny';
-    const by = decision.by;
-    const policy = by === null ? '' : `,"policy":{"name":${quote(by.policy)}}`;
-    const query =
-      omitted === null
-        ? `"query_info":{"query_string":${quote(record.text)},"uid":"${this.#context.id}/${statement}"},`
-        : '';
-    const severity = denied ? (decision.alert ? 3 : 2) : 1;
-    const status = denied ? '"status":"Failure","status_id":2,' : '';
-    return {
-      before: `{"action":"${denied ? 'Denied' : 'Allowed'}","action_id":${denied ? 2 : 1},"activity_id":${activity.id},"activity_name":"${activity.name}","actor":{${this.#app(parts.appName)}"authorizations":[{"decision":"${decision.verdict}"${policy}}],${this.#actorTail}${this.#endpoints}${metadataHead(code, this.#log.log)}`,
-      after: `${METADATA_TAIL},${query}"severity_id":${severity},${this.#source}${status}"time":${time},"type_id":1,"type_uid":${600500 + activity.id},"unmapped":{"postern":{${facts.classes}"decision":${decisionOf(decision, omitted === null)},${facts.functions}${this.#common}${parts.parameters}"pod":${quote(this.#log.pod)},${parts.beforeProtocol}"protocol":"${parts.protocol}",${facts.relations}"revision":${quote(record.revision)},${this.#tail}${facts.settings}"statement":${statement}${omitted === null ? '' : `,"text_omitted":"${omitted}"`}}}}`,
-    };
+  #line(parts: StatementParts, statement: number, time: number, parameters: string): Draft {
+    const { head, query, beforeTime, beforeParameters, beforeStatement, tail } = parts;
+    const line: Part[] = [head, PLACE];
+    if (query !== null) line.push(query, statement);
+    line.push(beforeTime, time, beforeParameters);
+    if (parameters !== '') line.push(parameters);
+    line.push(beforeStatement, statement, tail);
+    return line;
   }
 }
 

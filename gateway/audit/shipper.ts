@@ -20,7 +20,7 @@ export interface ShipperOptions {
   /** Index of the first record that the sink has not taken, as the cursor says. */
   readonly from: number;
   readonly segments: readonly Segment[];
-  readonly monotonic: () => bigint;
+  readonly monotonic: () => number;
   readonly logger: AuditLogger;
 }
 
@@ -61,12 +61,12 @@ export class Shipper {
   readonly #options: ShipperOptions;
   #index: number;
   #saved: number;
-  #savedAt = 0n;
+  #savedAt = Number.NEGATIVE_INFINITY;
   #position: Position | null = null;
   #file: { readonly path: string; readonly handle: FileHandle } | null = null;
   #wake: (() => void) | null = null;
   #woken = false;
-  #marks: { readonly end: number; readonly at: bigint }[] = [];
+  #marks: { readonly end: number; readonly at: number }[] = [];
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
@@ -85,7 +85,7 @@ export class Shipper {
   /** Seconds since the oldest record not taken came to disk; 0: none. */
   lag(): number {
     const oldest = this.#marks.find(({ end }) => end > this.#index);
-    return oldest === undefined ? 0 : Number(this.#options.monotonic() - oldest.at) / 1e9;
+    return oldest === undefined ? 0 : (this.#options.monotonic() - oldest.at) / 1000;
   }
 
   /** There are records on disk up to `end`. */
@@ -104,7 +104,7 @@ export class Shipper {
 
   /** Sends what is left, for at most `patience` milliseconds; the number of records not sent. */
   async close(patience: number, end: number): Promise<number> {
-    const deadline = this.#options.monotonic() + BigInt(patience) * 1_000_000n;
+    const deadline = this.#options.monotonic() + patience;
     while (this.#index < end && this.#options.monotonic() < deadline) {
       this.notify(end);
       await sleep(5);
@@ -164,7 +164,7 @@ export class Shipper {
 
   async #saveSometimes(): Promise<void> {
     const now = this.#options.monotonic();
-    if (this.#index !== this.#saved && now - this.#savedAt >= BigInt(SAVE_MS) * 1_000_000n) {
+    if (this.#index !== this.#saved && now - this.#savedAt >= SAVE_MS) {
       this.#savedAt = now;
       await this.#save();
     }

@@ -1,5 +1,6 @@
 import { AuditError, reasonOf } from './errors.ts';
-import { type Draft, joinLine } from './line.ts';
+import { type Draft, uidHead } from './line.ts';
+import { LineBuffer } from './line-buffer.ts';
 import type { AuditLogger, AuditMetrics } from './options.ts';
 import type { AuditLog } from './record.ts';
 import type { Spool } from './spool.ts';
@@ -10,8 +11,8 @@ const RETRY_MS = 200;
 const SYNC_RETRY_MS = 2_000;
 /** Milliseconds after which written records are on disk, where nobody waits for it. */
 const SYNC_MS = 500;
-/** Characters of records kept in memory while the disk fails; what comes then is lost, and counted. */
-const KEPT_CHARACTERS = 8 << 20;
+/** Bytes of records kept in memory while the disk fails; what comes then is lost, and counted. */
+const KEPT_BYTES = 8 << 20;
 /** Milliseconds between lines in the operational log about the same failure. */
 const REPORT_MS = 10_000;
 
@@ -24,7 +25,7 @@ export interface WriterOptions {
   readonly next: number;
   readonly synced: boolean;
   readonly allow: boolean;
-  readonly monotonic: () => bigint;
+  readonly monotonic: () => number;
   readonly logger: AuditLogger;
   readonly metrics: AuditMetrics;
   /** Renders the record that tells about a failure that is over. */
@@ -45,10 +46,10 @@ export interface Gap {
 
 interface Failure {
   readonly reason: string;
-  readonly since: bigint;
-  attempt: bigint;
-  /** Nanoseconds to the next attempt. */
-  pause: bigint;
+  readonly since: number;
+  attempt: number;
+  /** Milliseconds to the next attempt. */
+  pause: number;
   refused: number;
   unrecorded: number;
   lost: number;
@@ -62,10 +63,6 @@ interface Settling {
 /** A record that nobody waits for is written after this time at the latest: half of all writes are saved under load. */
 const LAZY_MS = 10;
 
-function milliseconds(nanoseconds: bigint): number {
-  return Number(nanoseconds / 1000n) / 1000;
-}
-
 /**
  * Gives records their index and puts them into the spool, a batch per turn of the event loop, and tells those who wait
  * when theirs has reached the durability. Owns the timers of retry and sync.
@@ -73,7 +70,8 @@ function milliseconds(nanoseconds: bigint): number {
 export class Writer {
   readonly #options: WriterOptions;
   #next: number;
-  #batch = '';
+  readonly #batch = new LineBuffer();
+  readonly #uid: Buffer;
   #batchFirst: number;
   #waiting: Done[] = [];
   /** Written, not yet called back: behind a sync, in the order of `settle`. */
@@ -83,7 +81,7 @@ export class Writer {
   #lazyTimer: NodeJS.Timeout | null = null;
   #failure: Failure | null = null;
   #renderFailure: Error | null = null;
-  #reported: bigint | null = null;
+  #reported: number | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
   #syncTimer: NodeJS.Timeout | null = null;
   #idle: (() => void)[] = [];
@@ -93,6 +91,7 @@ export class Writer {
     this.#options = options;
     this.#next = options.next;
     this.#batchFirst = options.next;
+    this.#uid = uidHead(options.log);
   }
 
   get state(): AuditLog['state'] {
@@ -104,12 +103,12 @@ export class Writer {
       this.#options.metrics.lost.inc();
       return;
     }
-    if (this.#failure !== null && this.#batch.length > KEPT_CHARACTERS) {
+    if (this.#failure !== null && this.#batch.length > KEPT_BYTES) {
       this.#failure.lost++;
       this.#options.metrics.lost.inc();
       return;
     }
-    this.#batch += joinLine(draft, this.#options.log, this.#next);
+    this.#batch.line(draft, this.#next, this.#uid);
     this.#next++;
     this.#lazyTimer ??= setTimeout(() => this.#flush(false), LAZY_MS);
   }
@@ -200,12 +199,12 @@ export class Writer {
   }
 
   #writeBatch(): void {
-    if (this.#batch === '') {
+    if (this.#batch.length === 0) {
       return;
     }
     const count = this.#next - this.#batchFirst;
-    this.#options.spool.write(Buffer.from(this.#batch, 'utf8'), this.#batchFirst, count);
-    this.#batch = '';
+    this.#options.spool.write(this.#batch.bytes, this.#batchFirst, count);
+    this.#batch.clear();
     this.#batchFirst = this.#next;
     this.#options.metrics.written.inc(count);
   }
@@ -214,19 +213,19 @@ export class Writer {
     const reason = reasonOf(error);
     const now = this.#options.monotonic();
     if (this.#failure === null) {
-      this.#failure = { reason, since: now, attempt: now, pause: 0n, refused: 0, unrecorded: 0, lost: 0 };
+      this.#failure = { reason, since: now, attempt: now, pause: 0, refused: 0, unrecorded: 0, lost: 0 };
       this.#options.metrics.unavailable.set(1);
       this.#retryTimer = setInterval(() => this.#schedule(), RETRY_MS);
       this.#retryTimer.unref();
     }
     this.#failure.attempt = now;
-    this.#failure.pause = BigInt(pause) * 1_000_000n;
+    this.#failure.pause = pause;
     this.#report(reason, now);
     return new AuditError('Unavailable', reason, error);
   }
 
-  #report(reason: string, now: bigint): void {
-    if (this.#reported !== null && now - this.#reported < BigInt(REPORT_MS) * 1_000_000n) {
+  #report(reason: string, now: number): void {
+    if (this.#reported !== null && now - this.#reported < REPORT_MS) {
       return;
     }
     this.#reported = now;
@@ -234,12 +233,12 @@ export class Writer {
     this.#options.logger.error({ reason, onFailure }, 'audit records cannot be written');
   }
 
-  #recovered(failure: Failure, now: bigint): void {
+  #recovered(failure: Failure, now: number): void {
     this.#failure = null;
     clearInterval(this.#retryTimer ?? undefined);
     this.#options.metrics.unavailable.set(0);
     const { reason, refused, unrecorded, lost } = failure;
-    const gap: Gap = { duration: milliseconds(now - failure.since), reason, refused, unrecorded, lost };
+    const gap: Gap = { duration: Math.round((now - failure.since) * 1000) / 1000, reason, refused, unrecorded, lost };
     this.#options.logger.warn({ ...gap }, 'audit records can be written again');
     this.append(this.#options.gap(gap));
   }

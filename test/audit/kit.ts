@@ -129,7 +129,7 @@ export function options(directory: string, change: Partial<AuditLogOptions> = {}
     redaction: { parameters: 'Keep', literals: 'Keep' },
     recording: 'Statements',
     now: Date.now,
-    monotonic: process.hrtime.bigint,
+    monotonic: () => performance.now(),
     sinks: [],
     log: notebook().log,
     metrics: counted().metrics,

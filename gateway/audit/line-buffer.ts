@@ -1,0 +1,76 @@
+/** Where a record's index and uid stand in a line; what follows begins with the quote that ends the uid. */
+export const PLACE: unique symbol = Symbol('place');
+
+/** A piece of a line: bytes rendered before, text, an integer that is not negative, or the place. */
+export type Part = Buffer | string | number | typeof PLACE;
+
+const INITIAL_BYTES = 64 << 10;
+/** A buffer grown beyond this, while the disk failed, is given back once it is empty. */
+const KEPT_BYTES = 1 << 20;
+
+/** Lines on their way to the disk, in memory that is used again and again: most of a line is the same as before. */
+export class LineBuffer {
+  #bytes: Buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** A view that is good until the next change. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  clear(): void {
+    this.#length = 0;
+    if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  }
+
+  /** Adds a line, its newline included. `uid` is what stands between the index and the uid's own index. */
+  line(parts: readonly Part[], index: number, uid: Buffer): void {
+    this.#reserve(parts, uid);
+    let at = this.#length;
+    for (const part of parts) {
+      if (part === PLACE) {
+        at = this.#integer(index, at);
+        this.#bytes.set(uid, at);
+        at = this.#integer(index, at + uid.length);
+      } else if (typeof part === 'number') at = this.#integer(part, at);
+      else if (typeof part === 'string') at += this.#bytes.write(part, at, 'utf8');
+      else {
+        this.#bytes.set(part, at);
+        at += part.length;
+      }
+    }
+    this.#bytes[at] = 0x0a;
+    this.#length = at + 1;
+  }
+
+  /** Makes room for the longest that the parts can become. */
+  #reserve(parts: readonly Part[], uid: Buffer): void {
+    let most = 1;
+    for (const part of parts) {
+      if (part === PLACE) most += 40 + uid.length;
+      else if (typeof part === 'number') most += 20;
+      else most += typeof part === 'string' ? 3 * part.length : part.length;
+    }
+    const needed = this.#length + most;
+    if (needed <= this.#bytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.length));
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
+  }
+
+  #integer(value: number, at: number): number {
+    let end = at + 1;
+    for (let power = 10; value >= power; power *= 10) end += 1;
+    let rest = value;
+    for (let i = end - 1; i >= at; i -= 1) {
+      const tenth = Math.floor(rest / 10);
+      this.#bytes[i] = 0x30 + (rest - 10 * tenth);
+      rest = tenth;
+    }
+    return end;
+  }
+}
