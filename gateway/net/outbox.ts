@@ -1,9 +1,14 @@
 import type { Writable } from 'node:stream';
+import type { Bytes } from '../session/environment.ts';
 
-/** Collects slices for one socket and writes them together; slices that touch each other in memory become one. */
+/** Collects what goes to one socket and writes it together; steps that touch each other in a chunk become one slice. */
 export class Outbox {
   readonly #target: Writable;
-  #slices: Buffer[] = [];
+  readonly #slices: Buffer[] = [];
+  /** The chunk of the last steps, and which part of it: not a slice yet, as the next step may touch it. */
+  #chunk: Buffer | null = null;
+  #start = 0;
+  #end = 0;
   /** Bytes written to the socket since the session began. */
   written = 0;
 
@@ -11,33 +16,38 @@ export class Outbox {
     this.#target = target;
   }
 
-  push(bytes: Buffer): void {
-    const last = this.#slices.at(-1);
-    if (last !== undefined && touches(last, bytes)) {
-      this.#slices[this.#slices.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
-    } else this.#slices.push(bytes);
+  push(bytes: Bytes): void {
+    if (bytes instanceof Uint8Array) {
+      this.#close();
+      this.#slices.push(bytes);
+    } else if (bytes.chunk === this.#chunk && bytes.start === this.#end) this.#end = bytes.end;
+    else {
+      this.#close();
+      this.#chunk = bytes.chunk;
+      this.#start = bytes.start;
+      this.#end = bytes.end;
+    }
   }
 
-  /** Writes what was collected; false: the socket asks to wait for its drain. */
-  flush(): boolean {
+  /** Writes what was collected. */
+  flush(): void {
+    this.#close();
     const slices = this.#slices;
-    if (slices.length === 0) return !this.#target.writableNeedDrain;
-    this.#slices = [];
-    if (slices.length === 1) return this.#write(slices[0]!);
-    this.#target.cork();
-    let ready = true;
-    for (const slice of slices) ready = this.#write(slice);
-    this.#target.uncork();
-    return ready;
+    if (slices.length === 0) return;
+    if (slices.length > 1) this.#target.cork();
+    for (const slice of slices) {
+      this.written += slice.length;
+      this.#target.write(slice);
+    }
+    if (slices.length > 1) this.#target.uncork();
+    slices.length = 0;
   }
 
-  #write(slice: Buffer): boolean {
-    this.written += slice.length;
-    return this.#target.write(slice);
+  /** Makes a slice of the steps collected last. */
+  #close(): void {
+    if (this.#chunk === null) return;
+    const whole = this.#start === 0 && this.#end === this.#chunk.length;
+    this.#slices.push(whole ? this.#chunk : this.#chunk.subarray(this.#start, this.#end));
+    this.#chunk = null;
   }
-}
-
-/** `b` follows `a` in the same memory: both are views on one received chunk. */
-function touches(a: Buffer, b: Buffer): boolean {
-  return a.buffer === b.buffer && a.byteOffset + a.length === b.byteOffset;
 }

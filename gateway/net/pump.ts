@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { AuditLog, SessionEndReason, SessionRecorder, StatementRecord } from '../audit/record.ts';
-import type { SessionEnvironment, SessionPort } from '../session/environment.ts';
+import type { Bytes, SessionEnvironment, SessionPort } from '../session/environment.ts';
 import { encodeRefusal, type Refusal, SQLSTATE } from '../session/refusal.ts';
 import type { Reply } from '../session/replies.ts';
 import { Session } from '../session/session.ts';
@@ -130,12 +130,12 @@ export class Pump implements SessionPort {
 
   // SessionPort
 
-  toServer(bytes: Buffer, reply: Reply | null): void {
+  toServer(bytes: Bytes, reply: Reply | null): void {
     if (this.#recorded || this.#settling) this.#staged.push({ bytes, reply });
     else this.#toServer.push(bytes);
   }
 
-  toClient(bytes: Buffer): void {
+  toClient(bytes: Bytes): void {
     this.#toClient.push(bytes);
   }
 
@@ -196,7 +196,6 @@ export class Pump implements SessionPort {
   // Client side
 
   #onClientData(chunk: Buffer): void {
-    this.#lastActivity = this.#o.now();
     if (!this.#session.busy) this.#arrivedAt = performance.now();
     this.#fromClient.push(chunk);
     this.#readClient();
@@ -204,10 +203,12 @@ export class Pump implements SessionPort {
   }
 
   #readClient(): void {
+    const now = this.#o.now();
+    this.#lastActivity = now;
     while (!this.#ended && !this.#session.busy) {
       const step = this.#fromClient.next();
       if (step === null) break;
-      this.#session.client(step, this.#o.now());
+      this.#session.client(step, now);
     }
   }
 
@@ -234,11 +235,12 @@ export class Pump implements SessionPort {
   // Server side
 
   #onServerData(chunk: Buffer): void {
+    const now = this.#o.now();
+    this.#lastActivity = now;
     this.#fromServer.push(chunk);
     for (let step = this.#fromServer.next(); step !== null && !this.#ended; step = this.#fromServer.next()) {
-      this.#session.server(step, this.#o.now());
+      this.#session.server(step, now);
     }
-    this.#lastActivity = this.#o.now();
     this.#afterTurn();
     if (this.#clientHalfClosed && !this.#session.running && !this.#session.busy) this.end('ClientGone', null);
   }

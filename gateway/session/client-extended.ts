@@ -10,6 +10,7 @@ import {
   decodeParse,
   type Parse,
 } from '../wire/frontend.ts';
+import type { Step } from '../wire/reader.ts';
 import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
@@ -30,8 +31,8 @@ function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] =
 }
 
 /** Parse: decides early, and remembers the statement for Bind. */
-export function onParse(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  const parse = decodeParse(body);
+export function onParse(s: SessionState, step: Step): Need | null {
+  const parse = decodeParse(step.body);
   const read = readParse(s, parse);
   if ('kind' in read) return read;
   const { judged, text } = read;
@@ -49,12 +50,13 @@ export function onParse(s: SessionState, raw: Buffer, body: Buffer): Need | null
   remember(s, statement, judged);
   const undo = [s.names.setStatement(protocolName(parse.statement), statement)];
   s.pipelineOpen = true;
-  s.forward(raw, reply('Parse', { undo }));
+  s.forward(step, reply('Parse', { undo }));
   return null;
 }
 
 /** A Parse longer than what is analysed: only class Any lets it pass. True: the rest follows the head. */
-export function onParseHead(s: SessionState, raw: Buffer): boolean {
+export function onParseHead(s: SessionState, step: Step): boolean {
+  const { raw } = step;
   const why = tooLong(s);
   const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
   const end = raw.indexOf(0, 5);
@@ -73,7 +75,7 @@ export function onParseHead(s: SessionState, raw: Buffer): boolean {
   };
   const undo = [s.names.setStatement(protocolName(raw.toString('latin1', 5, end)), statement)];
   s.pipelineOpen = true;
-  s.forward(raw, reply('Parse', { undo }));
+  s.forward(step, reply('Parse', { undo }));
   return true;
 }
 
@@ -141,17 +143,17 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
   return judgement.judged;
 }
 
-export function onBind(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  return bind(s, raw, decodeBind(body));
+export function onBind(s: SessionState, step: Step): Need | null {
+  return bind(s, step, decodeBind(step.body));
 }
 
 /** A large Bind: decided by its head. True: the rest follows. */
-export function onBindHead(s: SessionState, raw: Buffer): Need | null {
-  return bind(s, raw, decodeBindHead(raw));
+export function onBindHead(s: SessionState, step: Step): Need | null {
+  return bind(s, step, decodeBindHead(step.raw));
 }
 
 /** Bind is execution: input functions and constant functions run here. */
-function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | null {
+function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | null {
   const statement = s.names.statements.get(protocolName(message.statement));
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
   const judged = judgePrepared(s, statement);
@@ -162,7 +164,7 @@ function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | nu
   const portal: Portal = { statement, held: false, running };
   const undo = [s.names.setPortal(protocolName(message.portal), portal)];
   s.pipelineOpen = true;
-  s.forward(raw, reply('Bind', { undo, running: [running] }));
+  s.forward(step, reply('Bind', { undo, running: [running] }));
   return null;
 }
 
@@ -175,8 +177,8 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 }
 
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
-export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  const { portal: name } = decodeExecute(body);
+export function onExecute(s: SessionState, step: Step): Need | null {
+  const { portal: name } = decodeExecute(step.body);
   const portal = s.names.portals.get(protocolName(name));
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const judged = judgePrepared(s, portal.statement);
@@ -188,7 +190,7 @@ export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | nu
   running.executed = true;
   portal.running = running;
   s.pipelineOpen = true;
-  s.forward(raw, reply('Execute', { undo, running: [running] }));
+  s.forward(step, reply('Execute', { undo, running: [running] }));
   return null;
 }
 
@@ -202,34 +204,34 @@ function startEffects(s: SessionState, portal: Portal): Undo[] {
   return applyNames(s, raw);
 }
 
-export function onDescribe(s: SessionState, raw: Buffer, body: Buffer): null {
-  const { target, name } = decodeDescribe(body);
+export function onDescribe(s: SessionState, step: Step): null {
+  const { target, name } = decodeDescribe(step.body);
   const known = target === 'S' ? s.names.statements.get(protocolName(name)) : s.names.portals.get(protocolName(name));
   if (known === undefined) return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
   s.pipelineOpen = true;
   const describes = target === 'S' ? (known as PreparedStatement) : null;
-  s.forward(raw, reply(target === 'S' ? 'DescribeStatement' : 'DescribePortal', { describes }));
+  s.forward(step, reply(target === 'S' ? 'DescribeStatement' : 'DescribePortal', { describes }));
   return null;
 }
 
-export function onClose(s: SessionState, raw: Buffer, body: Buffer): null {
-  const { target, name } = decodeClose(body);
+export function onClose(s: SessionState, step: Step): null {
+  const { target, name } = decodeClose(step.body);
   const key = protocolName(name);
   const undo = target === 'S' ? s.names.setStatement(key, undefined) : s.names.setPortal(key, undefined);
   s.pipelineOpen = true;
-  s.forward(raw, reply('Close', { undo: [undo] }));
+  s.forward(step, reply('Close', { undo: [undo] }));
   return null;
 }
 
 /** Sync: in copy-in mode the server ignores it, and no ReadyForQuery comes. */
-export function onSync(s: SessionState, raw: Buffer): null {
+export function onSync(s: SessionState, step: Step): null {
   if (s.copyIn && !s.copyEnded && !s.skipping) {
-    s.port.toServer(raw, null);
+    s.port.toServer(step, null);
     return null;
   }
   s.skipping = false;
   s.pipelineOpen = false;
-  s.forward(raw, reply('Sync'));
+  s.forward(step, reply('Sync'));
   return null;
 }
 

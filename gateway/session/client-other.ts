@@ -1,4 +1,5 @@
 import { decodeFunctionCall } from '../wire/frontend.ts';
+import type { Step } from '../wire/reader.ts';
 import { gatewayDenied, recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
 import { judge } from './judge.ts';
@@ -8,8 +9,8 @@ import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** FunctionCall: a call by OID, judged as the call of the function that has it. */
-export function onFunctionCall(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  const call = decodeFunctionCall(body);
+export function onFunctionCall(s: SessionState, step: Step): Need | null {
+  const call = decodeFunctionCall(step.body);
   const judged = judgeCall(s, call.functionOid, call.parameters.length);
   if ('kind' in judged) return judged;
   const { formats } = call;
@@ -25,7 +26,7 @@ export function onFunctionCall(s: SessionState, raw: Buffer, body: Buffer): Need
   if (refusal === null && judged.raw !== null) noteSettings(s, judged.raw, judged.facts);
   s.pipelineOpen = false;
   s.forward(
-    refusal === null ? raw : replacement.functionCall(),
+    refusal === null ? step : replacement.functionCall(),
     reply('FunctionCall', { running: [running], refusal }),
   );
   return null;
@@ -46,18 +47,18 @@ function judgeCall(s: SessionState, oid: number, parameters: number): Judged | N
 }
 
 /** CopyData bytes: to the server, which ignores them outside copy-in mode. */
-export function onCopyData(s: SessionState, raw: Buffer): null {
+export function onCopyData(s: SessionState, step: Step): null {
   if (s.skipping) return null;
   const running = s.copyIn ? s.replies.head()?.running[s.replies.head()?.at ?? 0] : undefined;
-  if (running !== undefined) running.bytes += raw.length;
-  s.port.toServer(raw, null);
+  if (running !== undefined) running.bytes += step.length;
+  s.port.toServer(step, null);
   return null;
 }
 
 /** CopyDone or CopyFail. */
-export function onCopyEnd(s: SessionState, raw: Buffer): null {
+export function onCopyEnd(s: SessionState, step: Step): null {
   if (s.skipping) return null;
   if (s.copyIn) s.copyEnded = true;
-  s.forward(raw, reply('CopyEnd'));
+  s.forward(step, reply('CopyEnd'));
   return null;
 }

@@ -1,6 +1,7 @@
 import type { BoundParameter } from '../audit/record.ts';
 import type { Analysis, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
+import type { Step } from '../wire/reader.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
 import { judge, judgeUnread, type Surroundings } from './judge.ts';
@@ -27,23 +28,23 @@ interface Plan {
 }
 
 /** Query: decides every statement of the string; forwards it as it is, or with the first denied one replaced. */
-export function onQuery(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  const { text } = decodeQuery(body);
+export function onQuery(s: SessionState, step: Step): Need | null {
+  const { text } = decodeQuery(step.body);
   const decoded = decodeText(text, s.settings.clientEncoding);
-  if (decoded === undefined) return forwardUnread(s, raw, text, undecodable(s));
+  if (decoded === undefined) return forwardUnread(s, step, text, undecodable(s));
   const analysis = s.env.analyze(decoded.utf8);
   if (analysis === null) return { kind: 'Analysis' };
-  if (analysis.kind === 'NotUnderstood') return forwardUnread(s, raw, decoded.utf8, analysis);
-  if (analysis.kind === 'SyntaxError') return syntaxError(s, raw, decoded, analysis);
+  if (analysis.kind === 'NotUnderstood') return forwardUnread(s, step, decoded.utf8, analysis);
+  if (analysis.kind === 'SyntaxError') return syntaxError(s, step, decoded, analysis);
   const plan = planString(s, decoded, analysis.statements);
   if ('kind' in plan) return plan;
-  forwardPlan(s, plan, raw, text);
+  forwardPlan(s, plan, step, text);
   return null;
 }
 
 /** A Query longer than what is analysed: its head. The rest follows the head, or nothing does. */
-export function onQueryHead(s: SessionState, raw: Buffer): boolean {
-  forwardUnread(s, raw, raw.subarray(5), tooLong(s));
+export function onQueryHead(s: SessionState, step: Step): boolean {
+  forwardUnread(s, step, step.body, tooLong(s));
   return s.replies.last()?.refusal === null;
 }
 
@@ -62,15 +63,15 @@ export function undecodable(s: SessionState): { reason: string; hint: string } {
 }
 
 /** Nobody could analyse it: class Any lets it pass, else it is refused. */
-function forwardUnread(s: SessionState, raw: Buffer, text: Buffer, why: { reason: string; hint: string }): null {
+function forwardUnread(s: SessionState, step: Step, text: Buffer, why: { reason: string; hint: string }): null {
   const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
   const statements = [{ judged, text: text.toString('utf8'), undo: [] }];
-  forwardPlan(s, { statements, refusal: judged.refusal, prefix: 0 }, raw, text);
+  forwardPlan(s, { statements, refusal: judged.refusal, prefix: 0 }, step, text);
   return null;
 }
 
 /** PostgreSQL's own answer, in the place of the text (which must not reach a server that might read it otherwise). */
-function syntaxError(s: SessionState, raw: Buffer, text: DecodedText, error: Analysis & { kind: 'SyntaxError' }): null {
+function syntaxError(s: SessionState, step: Step, text: DecodedText, error: Analysis & { kind: 'SyntaxError' }): null {
   const unread = judgeUnread(s.surroundings(), 'syntax error', '');
   const judged: Judged = unread.refusal === null ? unread : { ...unread, ...syntaxRefusal(error) };
   forwardPlan(
@@ -80,7 +81,7 @@ function syntaxError(s: SessionState, raw: Buffer, text: DecodedText, error: Ana
       refusal: judged.refusal,
       prefix: 0,
     },
-    raw,
+    step,
     text.utf8,
   );
   return null;
@@ -138,7 +139,7 @@ function after(s: SessionState, around: Around, raw: RawStatement, judged: Judge
   return { ...around, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };
 }
 
-function forwardPlan(s: SessionState, plan: Plan, raw: Buffer, text: Buffer): void {
+function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): void {
   const { refusal } = plan;
   const running = plan.statements.map(({ judged, text: statement, undo }) => {
     const intent = recordIntent(s, 'Simple', statement, judged, []);
@@ -151,7 +152,7 @@ function forwardPlan(s: SessionState, plan: Plan, raw: Buffer, text: Buffer): vo
     else noteSettings(s, judged.raw, judged.facts);
   }
   const nonce = refusal === null ? '' : s.env.nonce();
-  const bytes = refusal === null ? raw : replacement.query(text.subarray(0, plan.prefix), nonce);
+  const bytes = refusal === null ? step : replacement.query(text.subarray(0, plan.prefix), nonce);
   s.pipelineOpen = false;
   s.forward(bytes, reply('Query', { running, refusal, nonce }));
 }

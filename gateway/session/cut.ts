@@ -1,3 +1,4 @@
+import type { Step } from '../wire/reader.ts';
 import { encodeRefusal, encodeWarning, type Refusal, replacement, SQLSTATE } from './refusal.ts';
 import { type Reply, reply } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -9,18 +10,19 @@ import type { SessionState } from './state.ts';
  */
 
 /** Relays rows of the result at the head; starts a cut where the policy's limit is reached. */
-export function relayRows(s: SessionState, head: Reply, raw: Buffer, count: number): void {
+export function relayRows(s: SessionState, head: Reply, step: Step): void {
   const running = head.running[head.at];
   const { effective } = s.env.policies(s.now);
   const limit = effective.session.rows;
   if (running === undefined || limit === null) {
     if (running !== undefined) {
-      running.rows += count;
-      running.bytes += raw.length;
+      running.rows += step.count;
+      running.bytes += step.length;
     }
-    s.port.toClient(raw);
+    s.port.toClient(step);
     return;
   }
+  const { raw } = step;
   const allowed = head.cut === null ? Math.max(0, limit - running.rows) : 0;
   const { started, pass } = s.rows.feed(raw, allowed);
   if (pass > 0) s.port.toClient(raw.subarray(0, pass));
@@ -38,28 +40,28 @@ function tooManyRows(limit: number): Refusal {
 }
 
 function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
-  head.cut = { refusal, completed: null };
+  head.cut = { refusal, completed: false };
   s.port.cancelUpstream();
 }
 
 /** The server failed a statement whose result is being cut: by our cancel, or for a reason of its own. */
-export function cutFailed(s: SessionState, head: Reply, raw: Buffer, code: string): void {
-  s.port.toClient(code === SQLSTATE.queryCanceled ? encodeRefusal(head.cut!.refusal) : raw);
+export function cutFailed(s: SessionState, head: Reply, step: Step, code: string): void {
+  s.port.toClient(code === SQLSTATE.queryCanceled ? encodeRefusal(head.cut!.refusal) : step);
 }
 
 /** The statement succeeded in spite of the cancel. True: the client has been told so, with a warning. */
-export function cutCompleted(s: SessionState, head: Reply, raw: Buffer, tag: string | null): boolean {
+export function cutCompleted(s: SessionState, head: Reply, step: Step, tag: string | null): boolean {
   const cut = head.cut!;
   const readsOnly = tag !== null && /^(?:SELECT|FETCH|COPY) /.test(tag);
   if (!isAlone(s, head) || (!readsOnly && s.transaction !== 'T')) {
     s.port.toClient(encodeWarning(cut.refusal));
-    s.port.toClient(raw);
+    s.port.toClient(step);
     head.cut = null;
     return true;
   }
   const running = head.running[head.at];
   if (running !== undefined) s.finish(running, 'Cancelled', cut.refusal.code);
-  cut.completed = raw;
+  cut.completed = true;
   if (head.kind === 'Execute') handOn(s, head);
   else head.at += 1;
   return false;
@@ -87,7 +89,7 @@ function handOn(s: SessionState, head: Reply): void {
 
 /** ReadyForQuery after a cut statement that succeeded. True: it is kept from the client for now. */
 export function cutReady(s: SessionState, head: Reply, status: 'I' | 'T' | 'E'): boolean {
-  if (head.cut?.completed == null) return false;
+  if (head.cut === null || !head.cut.completed) return false;
   if (status !== 'T') {
     s.port.toClient(encodeRefusal(head.cut.refusal));
     return false;

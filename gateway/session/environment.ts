@@ -4,17 +4,21 @@ import type { Identity } from '../identity/identity.ts';
 import type { Decision, EffectivePolicies } from '../policy/decision.ts';
 import type { Analysis, Facts, RawStatement, SettingChange } from '../sql/facts.ts';
 import type { Resolution, ResolveEnvironment } from '../sql/resolve-environment.ts';
+import type { Step } from '../wire/reader.ts';
 import type { Refusal } from './refusal.ts';
 import type { Reply } from './replies.ts';
+
+/** What is sent: a step relayed as it came, or bytes of the gateway's own. */
+export type Bytes = Buffer | Step;
 
 /** The effects of a session: all that it does to the world. Called synchronously; none of them calls back at once. */
 export interface SessionPort {
   /**
    * Sends to the server, after what was recorded before has reached its durability. `reply` is the entry that was made
-   * for it; the bytes may be a view on what was received.
+   * for it.
    */
-  toServer(bytes: Buffer, reply: Reply | null): void;
-  toClient(bytes: Buffer): void;
+  toServer(bytes: Bytes, reply: Reply | null): void;
+  toClient(bytes: Bytes): void;
   record(record: StatementRecord): void;
   /** Cancels what the server is running for this session. */
   cancelUpstream(): void;

@@ -40,22 +40,24 @@ export interface Reply {
 /** A result that has outgrown a limit. */
 export interface Cut {
   readonly refusal: Refusal;
-  /** CommandComplete that came in spite of the cancel, kept back until ReadyForQuery tells what became of it. */
-  completed: Buffer | null;
+  /** CommandComplete came in spite of the cancel; it is kept back until ReadyForQuery tells what became of it. */
+  completed: boolean;
 }
 
-export function reply(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind'>> = {}): Reply {
+const NOTHING: readonly never[] = [];
+
+export function reply(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind' | 'at' | 'cut'>> = {}): Reply {
+  // Field by field: spreading costs as much as all the rest of queueing.
   return {
     kind,
-    undo: [],
-    running: [],
+    undo: parts.undo ?? NOTHING,
+    running: parts.running ?? NOTHING,
     at: 0,
-    refusal: null,
-    nonce: '',
-    question: null,
-    describes: null,
+    refusal: parts.refusal ?? null,
+    nonce: parts.nonce ?? '',
+    question: parts.question ?? null,
+    describes: parts.describes ?? null,
     cut: null,
-    ...parts,
   };
 }
 

@@ -6,6 +6,7 @@ import {
   decodeReadyForQuery,
 } from '../wire/backend.ts';
 import { ProtocolError } from '../wire/errors.ts';
+import type { Step } from '../wire/reader.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
 import { cutCompleted, cutFailed, cutReady } from './cut.ts';
 import type { Portal, Running } from './names.ts';
@@ -15,52 +16,52 @@ import type { Reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** A complete message of the server: relayed, swallowed, or answered with something of ours. */
-export function onServerMessage(s: SessionState, type: number, raw: Buffer, body: Buffer): void {
-  switch (type) {
+export function onServerMessage(s: SessionState, step: Step): void {
+  switch (step.type) {
     case BACKEND.ReadyForQuery:
-      return onReady(s, raw, body);
+      return onReady(s, step);
     case BACKEND.CommandComplete:
-      return onComplete(s, raw, decodeCommandComplete(body).tag);
+      return onComplete(s, step, decodeCommandComplete(step.body).tag);
     case BACKEND.EmptyQueryResponse:
-      return onComplete(s, raw, null);
+      return onComplete(s, step, null);
     case BACKEND.BindComplete:
-      return onNamed(s, raw, 'Bind');
+      return onNamed(s, step, 'Bind');
     case BACKEND.CloseComplete:
-      return onNamed(s, raw, 'Close');
+      return onNamed(s, step, 'Close');
     case BACKEND.ParseComplete:
-      return onNamed(s, raw, 'Parse');
+      return onNamed(s, step, 'Parse');
     case BACKEND.ErrorResponse:
-      return onError(s, raw, body);
+      return onError(s, step);
     case BACKEND.RowDescription:
     case BACKEND.NoData:
-      return onDescription(s, raw);
+      return onDescription(s, step);
     case BACKEND.ParameterDescription:
-      return onParameters(s, raw, body);
+      return onParameters(s, step);
     case BACKEND.PortalSuspended:
-      return onSuspended(s, raw);
+      return onSuspended(s, step);
     case BACKEND.CopyInResponse:
-      return onCopyIn(s, raw);
+      return onCopyIn(s, step);
     case BACKEND.CopyOutResponse:
     case BACKEND.CopyDone:
-      return relay(s, raw);
+      return relay(s, step);
     case BACKEND.ParameterStatus:
-      return onParameterStatus(s, raw, body);
+      return onParameterStatus(s, step);
     case BACKEND.NoticeResponse:
     case BACKEND.NotificationResponse:
-      return s.port.toClient(raw);
+      return s.port.toClient(step);
     default:
-      throw new ProtocolError(`unexpected ${messageName('backend', type)} from the server`);
+      throw new ProtocolError(`unexpected ${messageName('backend', step.type)} from the server`);
   }
 }
 
-/** Bytes of FunctionCallResponse, of which `count` end here: streamed, as its value may be large. */
-export function onFunctionResult(s: SessionState, raw: Buffer, count: number): void {
+/** Bytes of FunctionCallResponse: streamed, as its value may be large. */
+export function onFunctionResult(s: SessionState, step: Step): void {
   const [running] = expect(s, 'FunctionCall').running;
   if (running !== undefined) {
-    running.bytes += raw.length;
-    if (count > 0) s.finish(running, 'Completed');
+    running.bytes += step.length;
+    if (step.count > 0) s.finish(running, 'Completed');
   }
-  s.port.toClient(raw);
+  s.port.toClient(step);
 }
 
 function expect(s: SessionState, ...kinds: readonly Reply['kind'][]): Reply {
@@ -74,17 +75,17 @@ function expect(s: SessionState, ...kinds: readonly Reply['kind'][]): Reply {
   return head;
 }
 
-function relay(s: SessionState, raw: Buffer): void {
+function relay(s: SessionState, step: Step): void {
   const head = s.replies.head();
-  if (head?.question === null && head.cut === null) s.port.toClient(raw);
+  if (head?.question === null && head.cut === null) s.port.toClient(step);
 }
 
-function onNamed(s: SessionState, raw: Buffer, kind: 'Parse' | 'Bind' | 'Close'): void {
+function onNamed(s: SessionState, step: Step, kind: 'Parse' | 'Bind' | 'Close'): void {
   const head = expect(s, kind);
   s.replies.shift();
   if (head.question !== null) return;
   abandonReplaced(s, head);
-  s.port.toClient(raw);
+  s.port.toClient(step);
 }
 
 /** The portal that this Bind replaced, or this Close closed, will not go on. */
@@ -98,19 +99,19 @@ function abandon(s: SessionState, running: Running | null): void {
   if (running !== null) s.finish(running, 'Abandoned');
 }
 
-function onDescription(s: SessionState, raw: Buffer): void {
+function onDescription(s: SessionState, step: Step): void {
   const head = expect(s, 'Query', 'DescribeStatement', 'DescribePortal', 'Execute');
   if (head.kind === 'DescribeStatement' || head.kind === 'DescribePortal') s.replies.shift();
-  if (head.question === null && head.cut === null) s.port.toClient(raw);
+  if (head.question === null && head.cut === null) s.port.toClient(step);
 }
 
-function onParameters(s: SessionState, raw: Buffer, body: Buffer): void {
+function onParameters(s: SessionState, step: Step): void {
   const { describes } = expect(s, 'DescribeStatement');
-  if (describes !== null) describes.parameterTypes = decodeParameterDescription(body).parameterTypes;
-  s.port.toClient(raw);
+  if (describes !== null) describes.parameterTypes = decodeParameterDescription(step.body).parameterTypes;
+  s.port.toClient(step);
 }
 
-function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
+function onComplete(s: SessionState, step: Step, tag: string | null): void {
   const head = expect(s, 'Query', 'Execute');
   s.copyIn = false;
   if (head.question !== null) {
@@ -120,8 +121,8 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
   }
   const running = head.running[head.at];
   if (head.cut !== null) {
-    if (!cutCompleted(s, head, raw, tag)) return;
-  } else s.port.toClient(raw);
+    if (!cutCompleted(s, head, step, tag)) return;
+  } else s.port.toClient(step);
   if (running !== undefined) {
     running.suspended = false;
     s.finish(running, 'Completed', null, tag);
@@ -130,43 +131,43 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
   else head.at += 1;
 }
 
-function onSuspended(s: SessionState, raw: Buffer): void {
+function onSuspended(s: SessionState, step: Step): void {
   const head = expect(s, 'Execute');
   const [running] = head.running;
   if (running !== undefined) running.suspended = true;
   s.replies.shift();
-  s.port.toClient(raw);
+  s.port.toClient(step);
 }
 
-function onCopyIn(s: SessionState, raw: Buffer): void {
+function onCopyIn(s: SessionState, step: Step): void {
   expect(s, 'Query', 'Execute');
   s.copyIn = true;
   s.copyEnded = s.replies.dropSyncsOfCopy().ended;
-  s.port.toClient(raw);
+  s.port.toClient(step);
 }
 
-function onParameterStatus(s: SessionState, raw: Buffer, body: Buffer): void {
-  const { name, value } = decodeParameterStatus(body);
+function onParameterStatus(s: SessionState, step: Step): void {
+  const { name, value } = decodeParameterStatus(step.body);
   s.settings.reported.set(name, value);
-  s.port.toClient(raw);
+  s.port.toClient(step);
 }
 
 /** ErrorResponse: ours if it carries the nonce of the reply it belongs to; else relayed as it is. */
-function onError(s: SessionState, raw: Buffer, body: Buffer): void {
-  const fields = decodeErrorResponse(body).fields;
+function onError(s: SessionState, step: Step): void {
+  const fields = decodeErrorResponse(step.body).fields;
   const code = fields.get('C') ?? '';
   const head = s.replies.head();
   s.copyIn = false;
   s.fatal = fields.get('V') === 'FATAL' || fields.get('V') === 'PANIC';
   if (head === undefined || s.fatal) {
-    s.port.toClient(raw); // the connection ends; what ran has no outcome that we know of
+    s.port.toClient(step); // the connection ends; what ran has no outcome that we know of
     return;
   }
   const ours = isOurs(head, code, fields.get('M') ?? '');
   if (head.question !== null) questionFailed(s, head, fields.get('M') ?? code);
   else if (ours) s.port.toClient(encodeRefusal(head.refusal!));
-  else if (head.cut !== null) cutFailed(s, head, raw, code);
-  else s.port.toClient(raw);
+  else if (head.cut !== null) cutFailed(s, head, step, code);
+  else s.port.toClient(step);
   failStatements(s, head, code, ours);
   if (head.kind === 'Query' || head.kind === 'FunctionCall') undoUnreached(s, head);
   else skipToSync(s);
@@ -215,9 +216,9 @@ function skipToSync(s: SessionState): void {
   if (!sync) s.skipping = true;
 }
 
-function onReady(s: SessionState, raw: Buffer, body: Buffer): void {
+function onReady(s: SessionState, step: Step): void {
   const head = expect(s, 'Query', 'Sync', 'FunctionCall');
-  const { status } = decodeReadyForQuery(body);
+  const { status } = decodeReadyForQuery(step.body);
   s.transaction = status;
   s.copyIn = false;
   s.replies.shift();
@@ -225,7 +226,7 @@ function onReady(s: SessionState, raw: Buffer, body: Buffer): void {
   if (status === 'I') endTransaction(s);
   if (head.question !== null) return;
   if (cutReady(s, head, status)) return;
-  s.port.toClient(raw);
+  s.port.toClient(step);
 }
 
 function endTransaction(s: SessionState): void {

@@ -92,9 +92,9 @@ export class Session {
     const s = this.#state;
     if (s.ended) return;
     s.now = now;
-    if (step.kind === 'message') onServerMessage(s, step.type, step.raw, step.body);
-    else if (step.kind === 'run') this.#serverRun(step.type, step.raw, step.count);
-    else this.#serverHead(step.type, step.raw);
+    if (step.kind === 'message') onServerMessage(s, step);
+    else if (step.kind === 'run') this.#serverRun(step);
+    else this.#serverHead(step);
     if (this.#waiting !== null && s.replies.length === 0) this.#retry();
   }
 
@@ -132,7 +132,7 @@ export class Session {
 
   #dispatch(step: Step): Need | null {
     const s = this.#state;
-    if (step.kind === 'run') return this.#clientRun(step.type, step.raw);
+    if (step.kind === 'run') return this.#clientRun(step);
     if (s.skipping && step.type !== FRONTEND.Sync && step.type !== FRONTEND.Terminate) {
       s.spillForwarded = false;
       return null;
@@ -141,96 +141,96 @@ export class Session {
       const over = s.env.over(s.now);
       if (over !== null) return this.#end(over.reason, encodeRefusal(over.refusal, true));
     }
-    return step.kind === 'head'
-      ? this.#clientHead(step.type, step.raw)
-      : this.#clientMessage(step.type, step.raw, step.body);
+    return step.kind === 'head' ? this.#clientHead(step) : this.#clientMessage(step);
   }
 
-  #clientMessage(type: number, raw: Buffer, body: Buffer): Need | null {
+  #clientMessage(step: Step): Need | null {
     const s = this.#state;
-    switch (type) {
+    switch (step.type) {
       case FRONTEND.Query:
-        return onQuery(s, raw, body);
+        return onQuery(s, step);
       case FRONTEND.Parse:
-        return onParse(s, raw, body);
+        return onParse(s, step);
       case FRONTEND.Bind:
-        return onBind(s, raw, body);
+        return onBind(s, step);
       case FRONTEND.Execute:
-        return onExecute(s, raw, body);
+        return onExecute(s, step);
       case FRONTEND.Describe:
-        return onDescribe(s, raw, body);
+        return onDescribe(s, step);
       case FRONTEND.Close:
-        return onClose(s, raw, body);
+        return onClose(s, step);
       case FRONTEND.FunctionCall:
-        return onFunctionCall(s, raw, body);
+        return onFunctionCall(s, step);
       case FRONTEND.Sync:
-        decodeSync(body);
-        return onSync(s, raw);
+        decodeSync(step.body);
+        return onSync(s, step);
       case FRONTEND.Flush:
-        decodeFlush(body);
-        s.port.toServer(raw, null);
+        decodeFlush(step.body);
+        s.port.toServer(step, null);
         return null;
       case FRONTEND.CopyDone:
-        decodeCopyDone(body);
-        return onCopyEnd(s, raw);
+        decodeCopyDone(step.body);
+        return onCopyEnd(s, step);
       case FRONTEND.CopyFail:
-        decodeCopyFail(body);
-        return onCopyEnd(s, raw);
+        decodeCopyFail(step.body);
+        return onCopyEnd(s, step);
       case FRONTEND.Terminate:
-        decodeTerminate(body);
+        decodeTerminate(step.body);
         s.port.toServer(encodeTerminate(), null);
         this.#finish('ClientTerminate', null);
         return null;
       default:
-        throw new ProtocolError(`unexpected ${messageName('frontend', type)} from the client`);
+        throw new ProtocolError(`unexpected ${messageName('frontend', step.type)} from the client`);
     }
   }
 
   /** The first bytes of a message longer than its bound; its rest goes where they went. */
-  #clientHead(type: number, raw: Buffer): Need | null {
+  #clientHead(step: Step): Need | null {
     const s = this.#state;
-    if (type === FRONTEND.Query) s.spillForwarded = onQueryHead(s, raw);
-    else if (type === FRONTEND.Parse) s.spillForwarded = onParseHead(s, raw);
-    else if (type === FRONTEND.Bind) {
-      const need = onBindHead(s, raw);
+    if (step.type === FRONTEND.Query) s.spillForwarded = onQueryHead(s, step);
+    else if (step.type === FRONTEND.Parse) s.spillForwarded = onParseHead(s, step);
+    else if (step.type === FRONTEND.Bind) {
+      const need = onBindHead(s, step);
       s.spillForwarded = need === null && !s.skipping;
       return need;
-    } else throw new ProtocolError(`${messageName('frontend', type)} is too long`);
+    } else throw new ProtocolError(`${messageName('frontend', step.type)} is too long`);
     return null;
   }
 
-  #clientRun(type: number, raw: Buffer): null {
+  #clientRun(step: Step): null {
     const s = this.#state;
-    if (type === FRONTEND.CopyData) return onCopyData(s, raw);
-    if (s.spillForwarded) s.port.toServer(raw, null);
+    if (step.type === FRONTEND.CopyData) return onCopyData(s, step);
+    if (s.spillForwarded) s.port.toServer(step, null);
     return null;
   }
 
-  #serverRun(type: number, raw: Buffer, count: number): void {
+  #serverRun(step: Step): void {
     const s = this.#state;
-    if (type === BACKEND.FunctionCallResponse) return onFunctionResult(s, raw, count);
+    const { type } = step;
+    if (type === BACKEND.FunctionCallResponse) return onFunctionResult(s, step);
     if (type !== BACKEND.DataRow && type !== BACKEND.CopyData) {
-      if (s.spillRelayed) s.port.toClient(raw);
+      if (s.spillRelayed) s.port.toClient(step);
       return;
     }
     const head = s.replies.head();
     if (head === undefined || (head.kind !== 'Query' && head.kind !== 'Execute')) {
       throw new ProtocolError(`unexpected ${messageName('backend', type)} from the server`);
     }
-    if (head.question === null) relayRows(s, head, raw, count);
-    else head.question.chunks.push(Buffer.from(raw));
+    if (head.question === null) relayRows(s, head, step);
+    else head.question.chunks.push(Buffer.from(step.raw));
   }
 
   /** A message too long to hold: relayed as it comes. Only notices and descriptions grow like that without need. */
-  #serverHead(type: number, raw: Buffer): void {
+  #serverHead(step: Step): void {
     const s = this.#state;
+    const { type } = step;
     const head = s.replies.head();
     s.spillRelayed = head?.question === null || head === undefined;
     if (type !== BACKEND.NoticeResponse && type !== BACKEND.RowDescription) {
       throw new ProtocolError(`${messageName('backend', type)} from the server is too long`);
     }
     if (type === BACKEND.RowDescription && head?.kind.startsWith('Describe')) s.replies.shift();
-    if (s.spillRelayed) s.port.toClient(raw);
+    if (s.spillRelayed) s.port.toClient(step);
   }
 
   /** Ends at a statement boundary: answers that are on their way come first. */

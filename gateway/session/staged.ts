@@ -1,4 +1,5 @@
 import { encodeSync } from '../wire/frontend.ts';
+import type { Bytes } from './environment.ts';
 import { auditDenied } from './judge.ts';
 import { replacement } from './refusal.ts';
 import { type Reply, reply } from './replies.ts';
@@ -6,7 +7,7 @@ import type { SessionState } from './state.ts';
 
 /** Bytes that wait for their record, with the reply that was noted for them. */
 export interface StagedUnit {
-  readonly bytes: Buffer;
+  readonly bytes: Bytes;
   readonly reply: Reply | null;
 }
 

@@ -1,4 +1,4 @@
-import type { SessionEnvironment, SessionPort } from './environment.ts';
+import type { Bytes, SessionEnvironment, SessionPort } from './environment.ts';
 import type { Surroundings } from './judge.ts';
 import { Names, type Running } from './names.ts';
 import { type Reply, ReplyQueue } from './replies.ts';
@@ -46,7 +46,7 @@ export class SessionState {
   }
 
   /** Forwards a message and notes what the server owes for it. */
-  forward(bytes: Buffer, reply: Reply): void {
+  forward(bytes: Bytes, reply: Reply): void {
     this.replies.push(reply);
     this.port.toServer(bytes, reply);
   }

@@ -49,7 +49,10 @@ export class Cursor {
 
   /** As `text`, decoded as latin1: one character per byte, so nothing is lost whatever the client encoding. */
   name(): string {
-    return this.text().toString('latin1');
+    const end = this.#body.indexOf(0, this.#position);
+    if (end < 0) this.fail('a string is not terminated');
+    const start = this.#advance(end - this.#position + 1);
+    return start === end ? '' : this.#body.toString('latin1', start, end);
   }
 
   bytes(count: number): Buffer {

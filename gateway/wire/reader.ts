@@ -1,9 +1,9 @@
 /**
  * Framing: chunks of a byte stream in, steps out. The reader knows headers only; bodies are for the decoders.
  *
- * Lifetime: `raw` and `body` are views on the pushed chunk and live as long as its memory: whoever keeps them past the
- * current tick copies them. Only a message that spanned chunks is a copy (of itself, nothing else). Once `next()`
- * returned null the reader holds no view on any chunk, so a chunk's memory may be reused by the socket.
+ * Lifetime: a step lies on the pushed chunk and keeps its memory alive; `raw` and `body` are views on it. Whoever keeps
+ * bytes beyond a chunk's use copies them. Only a message that spanned chunks is a copy (of itself, nothing else). Once
+ * `next()` returned null the reader holds no view on any chunk.
  *
  * Memory held: at most twice the spill bound of the message at hand, however small the chunks it arrives in.
  */
@@ -11,14 +11,54 @@ import { ProtocolError } from './errors.ts';
 import type { Direction } from './types.ts';
 import { isKnownType, messageName } from './types.ts';
 
-/** One piece of the stream; the `raw` of all steps, joined, are exactly the bytes that were pushed. */
-export type Step =
-  /** A complete message; `raw` has the header, `body` has not. */
-  | { readonly kind: 'message'; readonly type: number; readonly raw: Buffer; readonly body: Buffer }
+export type StepKind =
+  /** A complete message. */
+  | 'message'
   /** The first bytes (as many as the spill bound, header included) of a message of `total` bytes; runs follow. */
-  | { readonly kind: 'head'; readonly type: number; readonly raw: Buffer; readonly total: number }
-  /** Bytes of streamed messages of one type, or of a spilled message after its head; `count` messages end in it. */
-  | { readonly kind: 'run'; readonly type: number; readonly raw: Buffer; readonly count: number };
+  | 'head'
+  /** Bytes of streamed messages of one type, or of a spilled message after its head. */
+  | 'run';
+
+/**
+ * One piece of the stream; the `raw` of all steps, joined, are exactly the bytes that were pushed. Most are relayed as
+ * they are, so views are made only for those who look: a view costs as much as all the rest of framing.
+ */
+export class Step {
+  readonly kind: StepKind;
+  readonly type: number;
+  /** The memory that holds it, from `start` up to `end`. */
+  readonly chunk: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Messages that end in it. */
+  readonly count: number;
+  /** Bytes of the whole message; 0 for a run. */
+  readonly total: number;
+
+  constructor(parts: Omit<Step, 'length' | 'raw' | 'body'>) {
+    this.kind = parts.kind;
+    this.type = parts.type;
+    this.chunk = parts.chunk;
+    this.start = parts.start;
+    this.end = parts.end;
+    this.count = parts.count;
+    this.total = parts.total;
+  }
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** All its bytes; those of a message with the header. */
+  get raw(): Buffer {
+    return this.chunk.subarray(this.start, this.end);
+  }
+
+  /** A message without its header. */
+  get body(): Buffer {
+    return this.chunk.subarray(this.start + HEADER, this.end);
+  }
+}
 
 /** What a reader accepts and how it delivers; the functions are asked again at every message, so limits may change. */
 export interface ReaderOptions {
@@ -119,7 +159,9 @@ export class MessageReader {
     if (this.#options.streamed.has(type)) return this.#run(type, this.#position + total);
     const wanted = this.#wanted(type, total);
     if (available < wanted) return this.#hold(available, wanted);
-    return this.#deliver(type, total, this.#take(wanted));
+    const start = this.#position;
+    this.#position += wanted;
+    return this.#deliver(type, total, this.#chunk, start);
   }
 
   /** Goes on with a message whose first bytes are held. */
@@ -133,13 +175,14 @@ export class MessageReader {
     const wanted = this.#options.streamed.has(type) ? HEADER : this.#wanted(type, total);
     this.#hold(wanted - this.#held, wanted);
     if (this.#held < wanted) return null;
-    const raw = this.#partial.subarray(0, wanted);
+    const held = this.#partial;
     this.#partial = EMPTY;
     this.#held = 0;
-    if (!this.#options.streamed.has(type)) return this.#deliver(type, total, raw);
+    if (!this.#options.streamed.has(type)) return this.#deliver(type, total, held, 0);
     this.#type = type;
     this.#left = total - HEADER;
-    return { kind: 'run', type, raw, count: this.#left === 0 ? 1 : 0 };
+    const count = this.#left === 0 ? 1 : 0;
+    return new Step({ kind: 'run', type, chunk: held, start: 0, end: wanted, count, total: 0 });
   }
 
   /** A run from here: the message that ends at `end` and, for a streamed type, all that follow it in this chunk. */
@@ -161,14 +204,19 @@ export class MessageReader {
     }
     this.#type = type;
     this.#left = Math.max(0, end - size);
-    return { kind: 'run', type, raw: this.#take(Math.min(end, size) - this.#position), count };
+    const start = this.#position;
+    this.#position = Math.min(end, size);
+    return new Step({ kind: 'run', type, chunk, start, end: this.#position, count, total: 0 });
   }
 
-  #deliver(type: number, total: number, raw: Buffer): Step {
-    if (raw.length === total) return { kind: 'message', type, raw, body: raw.subarray(HEADER) };
+  /** The message at `start`, or what is delivered of it at first. */
+  #deliver(type: number, total: number, chunk: Buffer, start: number): Step {
+    const wanted = this.#wanted(type, total);
+    const end = start + wanted;
+    if (wanted === total) return new Step({ kind: 'message', type, chunk, start, end, count: 1, total });
     this.#type = type;
-    this.#left = total - raw.length;
-    return { kind: 'head', type, raw, total };
+    this.#left = total - wanted;
+    return new Step({ kind: 'head', type, chunk, start, end, count: 0, total });
   }
 
   /** How many first bytes of a message make a step: all, or the spill bound. */
