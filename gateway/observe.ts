@@ -2,8 +2,8 @@ import type { SessionContext, SessionEndReason, StatementRecord } from './audit/
 import type { Metrics } from './telemetry/metrics.ts';
 import type { StatementSpan, Tracing } from './telemetry/traces.ts';
 
-/** Statements followed at once in one session; a longer pipeline is counted and not timed. */
-const MAX_FOLLOWED = 10_000;
+/** Statements traced at once in one session; of a longer pipeline the rest is counted and timed, not traced. */
+const MAX_TRACED = 10_000;
 
 /** Counts, times and traces the statements of one session by what is recorded of them. */
 export interface SessionObserver {
@@ -11,13 +11,8 @@ export interface SessionObserver {
   end(reason: SessionEndReason): void;
 }
 
-interface Running {
-  readonly startedAt: number;
-  readonly span: StatementSpan;
-}
-
 export function observeSession(metrics: Metrics, tracing: Tracing, context: SessionContext): SessionObserver {
-  const running = new Map<number, Running>();
+  const traced = new Map<number, StatementSpan>();
   const session = tracing.session(context);
   metrics.sessionsOpen.inc();
   return {
@@ -27,20 +22,18 @@ export function observeSession(metrics: Metrics, tracing: Tracing, context: Sess
         const { verdict } = decision;
         const operation = facts?.primary ?? 'Unknown';
         metrics.statements(verdict, operation, protocol).inc();
-        if (running.size >= MAX_FOLLOWED) return;
+        if (traced.size >= MAX_TRACED) return;
         const span = session.statement({ statement, protocol, operation, verdict });
-        running.set(statement, { startedAt: performance.now(), span });
+        if (span !== null) traced.set(statement, span);
       } else if (record.kind === 'outcome') {
-        const began = running.get(record.statement);
-        if (began === undefined) return;
-        running.delete(record.statement);
-        if (record.status !== 'Denied') metrics.statementDuration.observe((performance.now() - began.startedAt) / 1000);
-        began.span.end(record);
+        if (record.status !== 'Denied') metrics.statementDuration.observe(record.duration / 1000);
+        traced.get(record.statement)?.end(record);
+        traced.delete(record.statement);
       }
     },
     end(reason) {
       metrics.sessionsOpen.dec();
-      for (const { span } of running.values()) span.end({ status: 'Unknown', sqlstate: null, rows: 0 });
+      for (const span of traced.values()) span.end({ status: 'Unknown', sqlstate: null, rows: 0 });
       session.end(reason);
     },
   };

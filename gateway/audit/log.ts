@@ -3,7 +3,6 @@ import { type LogDirectory, openDirectory } from './directory.ts';
 import { AuditError, reasonOf } from './errors.ts';
 import type { Draft } from './line.ts';
 import { authenticationEvent, type LogEvent, logEvent, type RevisionEvent, revisionEvent } from './log-events.ts';
-import { type Activity, activityOf } from './ocsf.ts';
 import type { AuditLogOptions } from './options.ts';
 import type {
   AuditLog,
@@ -21,21 +20,10 @@ import { Writer } from './writer.ts';
 const SEGMENT_BYTES = 64 << 20;
 const CLOSE_PATIENCE_MS = 5_000;
 
-interface OpenStatement {
-  readonly since: number;
-  readonly activity: Activity;
-}
-
-/** Milliseconds with three decimals. */
-function between(from: number, to: number): number {
-  return Math.floor((to - from) * 1000) / 1000;
-}
-
 class Recorder implements SessionRecorder {
   readonly #events: SessionEvents;
   readonly #writer: Writer;
   readonly #options: AuditLogOptions;
-  readonly #open = new Map<number, OpenStatement>();
   readonly #since: number;
   #statements = 0;
 
@@ -53,7 +41,7 @@ class Recorder implements SessionRecorder {
 
   end(reason: SessionEndReason): void {
     const { now, monotonic } = this.#options;
-    this.#append(() => this.#events.end(now(), reason, between(this.#since, monotonic()), this.#statements));
+    this.#append(() => this.#events.end(now(), reason, monotonic() - this.#since, this.#statements));
   }
 
   #append(render: () => Draft): void {
@@ -65,22 +53,14 @@ class Recorder implements SessionRecorder {
   }
 
   #render(record: StatementRecord): Draft {
-    const { now, monotonic } = this.#options;
     switch (record.kind) {
       case 'prepare':
-        return this.#events.prepare(record, now());
-      case 'intent': {
-        const activity = activityOf(record.facts?.primary ?? 'Unknown');
+        return this.#events.prepare(record);
+      case 'intent':
         this.#statements++;
-        this.#open.set(record.statement, { since: monotonic(), activity });
-        return this.#events.intent(record, now());
-      }
-      case 'outcome': {
-        const open = this.#open.get(record.statement);
-        this.#open.delete(record.statement);
-        const duration = open === undefined ? null : between(open.since, monotonic());
-        return this.#events.outcome(record, now(), open?.activity ?? activityOf('Unknown'), duration);
-      }
+        return this.#events.intent(record);
+      case 'outcome':
+        return this.#events.outcome(record);
     }
   }
 }

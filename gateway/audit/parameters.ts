@@ -23,7 +23,21 @@ function bytesOf(parameter: BoundParameter, value: Buffer): string {
   return `{"base64":"${kept}","bytes":${value.length},"type":${parameter.type}}`;
 }
 
+/** Longest value that is looked through byte by byte: most are numbers and short words. */
+const SHORT_BYTES = 32;
+
+/** Nothing in it but printable ASCII that JSON does not escape. */
+function isPlain(value: Buffer): boolean {
+  for (const byte of value) {
+    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+  }
+  return true;
+}
+
 function renderText(parameter: BoundParameter, value: Buffer): string {
+  if (value.length <= SHORT_BYTES && isPlain(value)) {
+    return `"${value.toString('latin1')}"`;
+  }
   if (!isUtf8(value)) {
     return bytesOf(parameter, value);
   }

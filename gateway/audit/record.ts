@@ -1,5 +1,6 @@
 import type { AuthenticationFailure, Identity } from '../identity/identity.ts';
 import type { Decision } from '../policy/decision.ts';
+import type { StatementClass } from '../sql/classes.ts';
 import type { Facts } from '../sql/facts.ts';
 
 /** What is known of a session when its upstream connection is ready; constant but for `applicationName`. */
@@ -29,6 +30,8 @@ export interface BoundParameter {
 /** Before a Parse is forwarded: text and decision. */
 export interface PrepareRecord {
   readonly kind: 'prepare';
+  /** Milliseconds since the epoch. */
+  readonly time: number;
   readonly statement: number;
   readonly name: string;
   readonly text: string;
@@ -40,6 +43,8 @@ export interface PrepareRecord {
 /** Before the first message that can run a statement is forwarded. */
 export interface IntentRecord {
   readonly kind: 'intent';
+  /** Milliseconds since the epoch. */
+  readonly time: number;
   /** Counts statements within the session from 1; the outcome carries the same number. */
   readonly statement: number;
   readonly protocol: StatementProtocol;
@@ -69,6 +74,12 @@ export type OutcomeStatus =
 
 export interface OutcomeRecord {
   readonly kind: 'outcome';
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** Milliseconds from the intent. */
+  readonly duration: number;
+  /** The statement's first class, as in its intent. */
+  readonly primary: StatementClass;
   readonly statement: number;
   readonly status: OutcomeStatus;
   /** Rows returned or copied, else the count of the command tag. */

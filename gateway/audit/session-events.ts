@@ -2,7 +2,7 @@ import { canonicalJson } from '../config/canonical.ts';
 import type { Audit } from '../config/document.ts';
 import { type Draft, draftOf, endpoint, METADATA_TAIL, metadataHead, quote } from './line.ts';
 import { type Part, PLACE } from './line-buffer.ts';
-import { type Activity, CONNECT, DISCONNECT } from './ocsf.ts';
+import { type Activity, activityOf, CONNECT, DISCONNECT } from './ocsf.ts';
 import { renderParameters } from './parameters.ts';
 import type { IntentRecord, OutcomeRecord, PrepareRecord, SessionContext, SessionEndReason } from './record.ts';
 import { CLASS, type Constant, renderStatement, type StatementParts } from './statement-parts.ts';
@@ -47,6 +47,11 @@ const OUTCOME_STATUS_ID: Record<OutcomeRecord['status'], number> = {
   Unknown: 0,
 };
 
+/** Milliseconds with three decimals. */
+function fine(milliseconds: number): number {
+  return Math.floor(milliseconds * 1000) / 1000;
+}
+
 /** Renders the events of one session; everything that does not change in it is rendered once. */
 export class SessionEvents {
   readonly #log: LogIdentity;
@@ -77,7 +82,7 @@ export class SessionEvents {
       role: `"role":${quote(context.role)},`,
     };
     this.#outcomeActor = `"actor":{"session":{"uid":${quote(context.id)}},"user":{"name":${quote(identity.username)}}},${CLASS}`;
-    this.#outcomeMetadata = Buffer.from(metadataHead('outcome', log.log));
+    this.#outcomeMetadata = Buffer.from(`,${metadataHead('outcome', log.log)}`);
   }
 
   start(time: number): Draft {
@@ -110,7 +115,7 @@ export class SessionEvents {
       severity_id: 1,
       unmapped: {
         postern: {
-          duration,
+          duration: fine(duration),
           gateway: this.#log.gateway,
           pod: this.#log.pod,
           reason,
@@ -121,19 +126,19 @@ export class SessionEvents {
     });
   }
 
-  prepare(record: PrepareRecord, time: number): Draft {
+  prepare(record: PrepareRecord): Draft {
     const prepared = record.name === '' ? '' : `"prepared":${quote(record.name)},`;
     const parts = renderStatement(this.#constant, record, {
       prepared,
       protocol: 'Extended',
       applicationName: this.#context.applicationName,
     });
-    return this.#line(parts, record.statement, time, '');
+    return this.#line(parts, record, '');
   }
 
-  intent(record: IntentRecord, time: number): Draft {
+  intent(record: IntentRecord): Draft {
     const parts = this.#intentParts(record);
-    return this.#line(parts, record.statement, time, this.#parameters(record, parts.omitted));
+    return this.#line(parts, record, this.#parameters(record, parts.omitted));
   }
 
   /** A statement that is run again has all but a few members in common with the time before. */
@@ -156,15 +161,11 @@ export class SessionEvents {
     return parts;
   }
 
-  /** `duration` in milliseconds from the intent; null: no intent of that number is open. */
-  outcome(record: OutcomeRecord, time: number, activity: Activity, duration: number | null): Draft {
-    const { head, status, time: beforeTime, bytes, tail } = this.#outcomeParts(activity, record.status);
-    const line: Part[] = [head];
-    if (duration !== null) line.push('"duration":', Math.round(duration), ',');
-    line.push(this.#outcomeMetadata, PLACE, status);
+  outcome(record: OutcomeRecord): Draft {
+    const { head, status, time, bytes, tail } = this.#outcomeParts(activityOf(record.primary), record.status);
+    const line: Part[] = [head, Math.round(record.duration), this.#outcomeMetadata, PLACE, status];
     if (record.sqlstate !== null) line.push(`"status_code":${quote(record.sqlstate)},`);
-    line.push(beforeTime, time, bytes, record.bytes);
-    line.push(duration === null ? ',' : `,"duration":${duration},`);
+    line.push(time, record.time, bytes, record.bytes, `,"duration":${fine(record.duration)},`);
     line.push(tail, record.rows, ',"statement":', record.statement);
     line.push(record.tag === null ? '}}}' : this.#tag(record.tag));
     return line;
@@ -183,7 +184,7 @@ export class SessionEvents {
     const { endpoints, source, gateway, pod, role } = this.#constant;
     return {
       head: Buffer.from(
-        `{"activity_id":${activity.id},"activity_name":"${activity.name}",${this.#outcomeActor}${endpoints}`,
+        `{"activity_id":${activity.id},"activity_name":"${activity.name}",${this.#outcomeActor}${endpoints}"duration":`,
       ),
       status: Buffer.from(`${METADATA_TAIL},"severity_id":1,${source}${OUTCOME_STATUS[status]}`),
       time: Buffer.from(`"status_id":${OUTCOME_STATUS_ID[status]},"time":`),
@@ -245,7 +246,7 @@ export class SessionEvents {
     return `"parameter_count":${count},"parameters":${renderParameters(record.parameters)},`;
   }
 
-  #line(parts: StatementParts, statement: number, time: number, parameters: string): Draft {
+  #line(parts: StatementParts, { statement, time }: PrepareRecord | IntentRecord, parameters: string): Draft {
     const { head, query, beforeTime, beforeParameters, beforeStatement, tail } = parts;
     const line: Part[] = [head, PLACE];
     if (query !== null) line.push(query, statement);

@@ -58,6 +58,9 @@ export class Pump implements SessionPort {
   #recorded = false;
   #ended = false;
   #clientHalfClosed = false;
+  /** Whether each side is being read. */
+  #clientFlows = false;
+  #serverFlows = false;
   #probe: NodeJS.Timeout | null = null;
   #lastActivity: number;
   /** When the bytes now looked at came in, and those of the oldest statement not sent on; milliseconds. */
@@ -93,6 +96,8 @@ export class Pump implements SessionPort {
   /** Begins to relay. */
   start(): void {
     const { client, server } = this.#o;
+    client.pause();
+    server.pause();
     client.on('data', (chunk: Buffer) => this.#guard(() => this.#onClientData(chunk)));
     client.on('end', () => this.#guard(() => this.#onClientEnd()));
     client.on('error', () => this.#onClientGone());
@@ -105,8 +110,7 @@ export class Pump implements SessionPort {
     server.on('drain', () => this.#flow());
     if (this.#o.serverRest.length > 0) this.#guard(() => this.#onServerData(this.#o.serverRest));
     if (this.#o.clientRest.length > 0) this.#guard(() => this.#onClientData(this.#o.clientRest));
-    client.resume();
-    server.resume();
+    this.#flow();
   }
 
   /** Milliseconds since the client last sent something, if nothing is running. */
@@ -152,14 +156,14 @@ export class Pump implements SessionPort {
   }
 
   resume(): void {
-    this.#readClient();
+    this.#readClient(performance.now());
     this.#flow();
   }
 
   refreshCatalog(): void {
     this.#o.refreshCatalog(() =>
       this.#guard(() => {
-        this.#session.catalogRefreshed(this.#o.now());
+        this.#session.catalogRefreshed(this.#o.now(), performance.now());
         this.#afterTurn();
       }),
     );
@@ -171,7 +175,7 @@ export class Pump implements SessionPort {
     if (this.#probe !== null) clearInterval(this.#probe);
     const { client, server } = this.#o;
     if (this.#session.running) this.#o.cancelUpstream();
-    this.#session.close();
+    this.#session.close(this.#o.now(), performance.now());
     this.#o.recorder.end(reason);
     this.#toServer.push(encodeTerminate());
     this.#toServer.flush();
@@ -196,19 +200,20 @@ export class Pump implements SessionPort {
   // Client side
 
   #onClientData(chunk: Buffer): void {
-    if (!this.#session.busy) this.#arrivedAt = performance.now();
+    const at = performance.now();
+    if (!this.#session.busy) this.#arrivedAt = at;
     this.#fromClient.push(chunk);
-    this.#readClient();
+    this.#readClient(at);
     this.#afterTurn();
   }
 
-  #readClient(): void {
+  #readClient(at: number): void {
     const now = this.#o.now();
     this.#lastActivity = now;
     while (!this.#ended && !this.#session.busy) {
       const step = this.#fromClient.next();
       if (step === null) break;
-      this.#session.client(step, now);
+      this.#session.client(step, now, at);
     }
   }
 
@@ -236,10 +241,11 @@ export class Pump implements SessionPort {
 
   #onServerData(chunk: Buffer): void {
     const now = this.#o.now();
+    const at = performance.now();
     this.#lastActivity = now;
     this.#fromServer.push(chunk);
     for (let step = this.#fromServer.next(); step !== null && !this.#ended; step = this.#fromServer.next()) {
-      this.#session.server(step, now);
+      this.#session.server(step, now, at);
     }
     this.#afterTurn();
     if (this.#clientHalfClosed && !this.#session.running && !this.#session.busy) this.end('ClientGone', null);
@@ -253,7 +259,7 @@ export class Pump implements SessionPort {
   // Both
 
   #wake(): void {
-    this.#session.wake(this.#o.now());
+    this.#session.wake(this.#o.now(), performance.now());
     this.#afterTurn();
   }
 
@@ -309,9 +315,11 @@ export class Pump implements SessionPort {
     if (this.#ended) return;
     const { client, server } = this.#o;
     const clientMay = !this.#session.busy && !server.writableNeedDrain && this.#staged.length < 4096;
-    if (clientMay === client.isPaused()) clientMay ? client.resume() : client.pause();
+    if (clientMay !== this.#clientFlows) clientMay ? client.resume() : client.pause();
+    this.#clientFlows = clientMay;
     const serverMay = !client.writableNeedDrain;
-    if (serverMay === server.isPaused()) serverMay ? server.resume() : server.pause();
+    if (serverMay !== this.#serverFlows) serverMay ? server.resume() : server.pause();
+    this.#serverFlows = serverMay;
   }
 
   #guard(turn: () => void): void {

@@ -12,7 +12,7 @@ import {
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
-import { applyNames, noteSettings } from './effects.ts';
+import { applyNames, isQuiet, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
 import { auditDenied, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
@@ -39,7 +39,8 @@ export function onParse(s: SessionState, step: Step): Need | null {
   const recorded = s.nextStatement();
   const { facts, decision } = judged;
   const revision = s.env.policies(s.now).revision;
-  s.port.record({ kind: 'prepare', statement: recorded, name: parse.statement, text, facts, decision, revision });
+  const { statement: name } = parse;
+  s.port.record({ kind: 'prepare', time: s.now, statement: recorded, name, text, facts, decision, revision });
   if (judged.refusal !== null) return refuse(s, judged.refusal);
   const statement: PreparedStatement = {
     text,
@@ -115,6 +116,7 @@ function remember(s: SessionState, statement: PreparedStatement, judged: Judged)
     effective: s.env.policies(s.now).effective,
     catalog: s.env.catalog(),
     epoch: s.settings.epoch,
+    quiet: judged.raw !== null && isQuiet(judged.raw, judged.facts),
   };
 }
 
@@ -200,6 +202,7 @@ function startEffects(s: SessionState, portal: Portal): Undo[] {
     if (verdict?.judged !== EMPTY) s.settings.touch();
     return [];
   }
+  if (verdict?.quiet === true) return [];
   noteSettings(s, raw, verdict?.judged.facts ?? null);
   return applyNames(s, raw);
 }

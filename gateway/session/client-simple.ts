@@ -168,6 +168,7 @@ export function recordIntent(
   const statement = s.nextStatement();
   s.port.record({
     kind: 'intent',
+    time: s.now,
     statement,
     protocol,
     text,
@@ -177,7 +178,17 @@ export function recordIntent(
     revision: s.env.policies(s.now).revision,
     applicationName: s.settings.reported.get('application_name') ?? '',
   });
-  return { statement, judged, undo: [], rows: 0, bytes: 0, executed: true, suspended: false, ended: false };
+  return {
+    statement,
+    startedAt: s.at,
+    judged,
+    undo: [],
+    rows: 0,
+    bytes: 0,
+    executed: true,
+    suspended: false,
+    ended: false,
+  };
 }
 
 /** A denial of the gateway itself as a judged statement. */

@@ -39,12 +39,20 @@ export function changesSettings(raw: RawStatement, facts: Facts | null): boolean
   );
 }
 
+/** The statement does nothing that `applyNames` or `noteSettings` would note. */
+export function isQuiet(raw: RawStatement, facts: Facts | null): boolean {
+  return raw.effects.length === 0 && !changesSettings(raw, facts) && (facts === null || definitionOf(facts) === null);
+}
+
 function noteDefinitions(s: SessionState, facts: Facts): void {
-  const temporary = facts.classes.includes('TempTable') || facts.relations.some((r) => r.verb === 'TempTable');
-  if (temporary) s.settings.defines('TempTable');
-  else if (facts.classes.some((c) => DEFINING.has(c)) || facts.relations.some((r) => DEFINING.has(r.verb))) {
-    s.settings.defines('Ddl');
-  }
+  const definition = definitionOf(facts);
+  if (definition !== null) s.settings.defines(definition);
+}
+
+/** What a statement defines. */
+function definitionOf({ classes, relations }: Facts): 'Ddl' | 'TempTable' | null {
+  if (classes.includes('TempTable') || relations.some((r) => r.verb === 'TempTable')) return 'TempTable';
+  return classes.some((c) => DEFINING.has(c)) || relations.some((r) => DEFINING.has(r.verb)) ? 'Ddl' : null;
 }
 
 function applyName(s: SessionState, effect: SessionEffect): Undo[] {

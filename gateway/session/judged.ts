@@ -17,6 +17,8 @@ export interface Verdict {
   readonly effective: EffectivePolicies;
   readonly catalog: unknown;
   readonly epoch: number;
+  /** Running it changes no name, no setting and nothing that later statements mean. */
+  readonly quiet: boolean;
 }
 
 /** What must be known before a statement can be judged. */

@@ -25,6 +25,8 @@ export interface Portal {
 export interface Running {
   /** Number within the session, as in the records. */
   readonly statement: number;
+  /** When its intent was made: milliseconds of the session's monotonic clock. */
+  readonly startedAt: number;
   readonly judged: Judged;
   /** Query: how to take back what it did to names, should it not come to run. */
   undo: readonly Undo[];

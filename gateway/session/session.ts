@@ -73,10 +73,13 @@ export class Session {
     return this.#state.fatal;
   }
 
-  /** A step of the client. Throws ProtocolError for what the protocol does not allow. */
-  client(step: Step, now: number): void {
+  /**
+   * A step of the client. `now` in milliseconds since the epoch, `at` in those of a clock that never goes back. Throws
+   * ProtocolError for what the protocol does not allow.
+   */
+  client(step: Step, now: number, at = now): void {
     const s = this.#state;
-    s.now = now;
+    this.#time(now, at);
     const need = this.#dispatch(step);
     if (need === null) {
       s.askFailed = null;
@@ -88,10 +91,10 @@ export class Session {
   }
 
   /** A step of the server. Throws ProtocolError where its answers cannot be understood. */
-  server(step: Step, now: number): void {
+  server(step: Step, now: number, at = now): void {
     const s = this.#state;
     if (s.ended) return;
-    s.now = now;
+    this.#time(now, at);
     if (step.kind === 'message') onServerMessage(s, step);
     else if (step.kind === 'run') this.#serverRun(step);
     else this.#serverHead(step);
@@ -99,15 +102,15 @@ export class Session {
   }
 
   /** Something that the environment was asked for is there. */
-  wake(now: number): void {
-    this.#state.now = now;
+  wake(now: number, at = now): void {
+    this.#time(now, at);
     if (this.#waiting !== null) this.#retry();
   }
 
   /** The shared catalogue has been read after our definitions were committed. */
-  catalogRefreshed(now: number): void {
+  catalogRefreshed(now: number, at = now): void {
     this.#state.settings.caughtUp();
-    this.wake(now);
+    this.wake(now, at);
   }
 
   /** What was to be forwarded cannot be recorded: none of it has been sent; the server fails in its stead. */
@@ -116,17 +119,23 @@ export class Session {
   }
 
   /** The connection is over: what is still open gets its outcome. */
-  close(): void {
+  close(now = this.#state.now, at = this.#state.at): void {
     const s = this.#state;
+    this.#time(now, at);
     s.ended = true;
     for (const item of s.replies.drain()) for (const running of item.running) s.finish(running, 'Unknown');
     for (const { running } of s.names.portals.values()) if (running !== null) s.finish(running, 'Abandoned');
   }
 
+  #time(now: number, at: number): void {
+    this.#state.now = now;
+    this.#state.at = at;
+  }
+
   #retry(): void {
     const step = this.#waiting!;
     this.#waiting = null;
-    this.client(step, this.#state.now);
+    this.client(step, this.#state.now, this.#state.at);
     if (this.#waiting === null && !this.#state.ended) this.#state.port.resume();
   }
 

@@ -15,6 +15,8 @@ export class SessionState {
   readonly rows = new RowMeter();
   /** Milliseconds since the epoch, of the event at hand. */
   now = 0;
+  /** The same on a clock that never goes back: for durations. */
+  at = 0;
   /** ReadyForQuery's last word. */
   transaction: 'I' | 'T' | 'E' = 'I';
   /** The server drops (or will drop) everything up to the next Sync; so does the gateway. */
@@ -64,6 +66,9 @@ export class SessionState {
     const rows = running.rows > 0 || tag === null ? running.rows : rowsOfTag(tag);
     this.port.record({
       kind: 'outcome',
+      time: this.now,
+      duration: this.at - running.startedAt,
+      primary: running.judged.facts?.primary ?? 'Unknown',
       statement: running.statement,
       status,
       rows,

@@ -19,7 +19,8 @@ export interface StatementSpan {
 }
 
 export interface SessionSpan {
-  statement(statement: TracedStatement): StatementSpan;
+  /** null: nobody traces. */
+  statement(statement: TracedStatement): StatementSpan | null;
   end(reason: SessionEndReason): void;
 }
 
@@ -29,8 +30,7 @@ export interface Tracing {
   shutdown(): Promise<void>;
 }
 
-const NO_STATEMENT: StatementSpan = { end() {} };
-const NO_SESSION: SessionSpan = { statement: () => NO_STATEMENT, end() {} };
+const NO_SESSION: SessionSpan = { statement: () => null, end() {} };
 const NO_TRACING: Tracing = { session: () => NO_SESSION, shutdown: () => Promise.resolve() };
 
 const SHUTDOWN_MS = 5_000;

@@ -45,6 +45,7 @@ export const SESSION: SessionContext = {
 export function intent(statement: number, change: Partial<IntentRecord> = {}): IntentRecord {
   return {
     kind: 'intent',
+    time: Date.now(),
     statement,
     protocol: 'Extended',
     text: 'select * from orders where id = $1',
@@ -60,6 +61,9 @@ export function intent(statement: number, change: Partial<IntentRecord> = {}): I
 export function outcome(statement: number, change: Partial<OutcomeRecord> = {}): OutcomeRecord {
   return {
     kind: 'outcome',
+    time: Date.now(),
+    duration: 1,
+    primary: 'Select',
     statement,
     status: 'Completed',
     rows: 1,
