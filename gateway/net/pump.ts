@@ -180,6 +180,8 @@ export class Pump implements SessionPort {
     this.#toServer.push(encodeTerminate());
     this.#toServer.flush();
     server.end();
+    // What it still sends is dropped, so that a backend that waits in a write gets to see the cancel and the end.
+    server.resume();
     if (last !== null) this.#toClient.push(last);
     this.#toClient.flush();
     client.end();
