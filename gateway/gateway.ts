@@ -145,7 +145,7 @@ async function createParts(options: GatewayOptions, metrics: Metrics, stopping: 
     peers: new Peers({ peers: options.peers, count }),
     scramKeys: new ScramKeyCache(),
     sessions: new Sessions(),
-    tracing: createTracing(document.tracing?.endpoint ?? null, document.gateway),
+    tracing: await createTracing(document.tracing?.endpoint ?? null, document.gateway),
   };
 }
 

@@ -239,7 +239,7 @@ const SESSION: SessionContext = {
 
 describe('traces', () => {
   it('without an endpoint are one object that does nothing', async () => {
-    const tracing = createTracing(null, { namespace: 'shop', name: 'orders' });
+    const tracing = await createTracing(null, { namespace: 'shop', name: 'orders' });
     const session = tracing.session(SESSION);
     expect(session).toBe(tracing.session(SESSION));
     session.statement({ statement: 1, protocol: 'Simple', operation: 'Select', verdict: 'Allow' })?.end({
@@ -270,7 +270,7 @@ describe('traces', () => {
     open.push({ close: () => collector.close() });
     const address = collector.address();
     const port = typeof address === 'object' ? address?.port : 0;
-    const tracing = createTracing(`http://127.0.0.1:${port}`, { namespace: 'shop', name: 'orders' });
+    const tracing = await createTracing(`http://127.0.0.1:${port}`, { namespace: 'shop', name: 'orders' });
     const session = tracing.session(SESSION);
     session.statement({ statement: 7, protocol: 'Extended', operation: 'Update', verdict: 'Allow' })?.end({
       status: 'Failed',
@@ -301,7 +301,7 @@ describe('traces', () => {
   });
 
   it('do not hold a shutdown up when the collector is gone', async () => {
-    const tracing = createTracing('http://127.0.0.1:1', { namespace: 'shop', name: 'orders' });
+    const tracing = await createTracing('http://127.0.0.1:1', { namespace: 'shop', name: 'orders' });
     tracing.session(SESSION).end('Drain');
     const from = performance.now();
     await tracing.shutdown();
