@@ -10,15 +10,16 @@ import {
   decodeParse,
   type Parse,
 } from '../wire/frontend.ts';
-import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { gatewayDenied, readText, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
-import { decodeText } from './encoding.ts';
 import { auditDenied, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
+
+const ANSWERS: Need = { kind: 'Answers' };
 
 /** Sends what makes the server fail in the place of a message; all up to the next Sync is skipped, here as there. */
 function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
@@ -78,7 +79,8 @@ export function onParseHead(s: SessionState, raw: Buffer): boolean {
 }
 
 function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
-  const decoded = decodeText(parse.text, s.settings.clientEncoding);
+  const decoded = readText(s, parse.text);
+  if (decoded !== undefined && 'kind' in decoded) return decoded;
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
   if (decoded === undefined) return { judged: unread(s, undecodable(s)), text };
   const analysis = s.env.analyze(decoded.utf8);
@@ -152,7 +154,9 @@ export function onBindHead(s: SessionState, raw: Buffer): Need | null {
 
 /** Bind is execution: input functions and constant functions run here. */
 function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | null {
-  const statement = s.names.statements.get(protocolName(message.statement));
+  const key = protocolName(message.statement);
+  if (s.names.isUncertain(s.names.statements, key)) return ANSWERS;
+  const statement = s.names.statements.get(key);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
   const judged = judgePrepared(s, statement);
   if ('kind' in judged) return judged;
@@ -177,7 +181,9 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
 export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const { portal: name } = decodeExecute(body);
-  const portal = s.names.portals.get(protocolName(name));
+  const key = protocolName(name);
+  if (s.names.isUncertain(s.names.portals, key)) return ANSWERS;
+  const portal = s.names.portals.get(key);
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const judged = judgePrepared(s, portal.statement);
   if ('kind' in judged) return judged;
@@ -199,12 +205,15 @@ function startEffects(s: SessionState, portal: Portal): Undo[] {
     return [];
   }
   noteSettings(s, raw, verdict?.judged.facts ?? null);
-  return applyNames(s, raw);
+  return applyNames(s, raw, portal.statement.text);
 }
 
-export function onDescribe(s: SessionState, raw: Buffer, body: Buffer): null {
+export function onDescribe(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const { target, name } = decodeDescribe(body);
-  const known = target === 'S' ? s.names.statements.get(protocolName(name)) : s.names.portals.get(protocolName(name));
+  const names = target === 'S' ? s.names.statements : s.names.portals;
+  const key = protocolName(name);
+  if (s.names.isUncertain(names, key)) return ANSWERS;
+  const known = names.get(key);
   if (known === undefined) return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
   s.pipelineOpen = true;
   const describes = target === 'S' ? (known as PreparedStatement) : null;
@@ -221,12 +230,11 @@ export function onClose(s: SessionState, raw: Buffer, body: Buffer): null {
   return null;
 }
 
-/** Sync: in copy-in mode the server ignores it, and no ReadyForQuery comes. */
+/**
+ * Sync: in copy-in mode the server ignores it, so it is not sent: should the copy just have failed there, it would answer.
+ */
 export function onSync(s: SessionState, raw: Buffer): null {
-  if (s.copyIn && !s.copyEnded && !s.skipping) {
-    s.port.toServer(raw, null);
-    return null;
-  }
+  if (s.copyIn && !s.copyEnded && !s.skipping) return null;
   s.skipping = false;
   s.pipelineOpen = false;
   s.forward(raw, reply('Sync'));

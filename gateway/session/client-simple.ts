@@ -8,6 +8,7 @@ import type { Judged, Need } from './judged.ts';
 import type { Running, Undo } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
+import type { KnownSettings } from './settings.ts';
 import { afterLiteralSets } from './simulate.ts';
 import type { SessionState } from './state.ts';
 
@@ -29,7 +30,8 @@ interface Plan {
 /** Query: decides every statement of the string; forwards it as it is, or with the first denied one replaced. */
 export function onQuery(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const { text } = decodeQuery(body);
-  const decoded = decodeText(text, s.settings.clientEncoding);
+  const decoded = readText(s, text);
+  if (decoded !== undefined && 'kind' in decoded) return decoded;
   if (decoded === undefined) return forwardUnread(s, raw, text, undecodable(s));
   const analysis = s.env.analyze(decoded.utf8);
   if (analysis === null) return { kind: 'Analysis' };
@@ -52,6 +54,14 @@ export function tooLong(s: SessionState): { reason: string; hint: string } {
     reason: `it is longer than ${s.env.statementBytes} bytes`,
     hint: 'Send it in smaller parts, or data by COPY or as parameters; spec.limits.statementBytes sets the limit.',
   };
+}
+
+/** A text as the server will read it; undefined: that cannot be told. */
+export function readText(s: SessionState, text: Buffer): DecodedText | undefined | Need {
+  const { readingUnknown, readingTouched, clientEncoding } = s.settings;
+  const known = !readingUnknown && !(readingTouched && s.replies.length > 0);
+  if (known || s.env.policies(s.now).effective.unrestricted) return decodeText(text, clientEncoding);
+  return s.askFailed === null ? { kind: 'Settings' } : undefined;
 }
 
 export function undecodable(s: SessionState): { reason: string; hint: string } {
@@ -101,10 +111,7 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
   let around: Around = { ...s.surroundings(), changed: s.settings.touched };
   for (const [index, raw] of statements.entries()) {
     const judgement = judge(around, raw);
-    if (judgement.kind === 'Wait') {
-      for (const { undo } of planned.toReversed()) s.names.undo(undo);
-      return judgement.need;
-    }
+    if (judgement.kind === 'Wait') return giveUp(s, planned, judgement.need);
     const { judged } = judgement;
     if (judged.refusal !== null) {
       // What follows is never reached, whatever it is.
@@ -114,11 +121,28 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
       const prefix = index === 0 ? 0 : text.original(raw.offset);
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
-    planned.push({ judged, text: textOf(text, raw), undo: applyNames(s, raw) });
+    const own = textOf(text, raw);
+    planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
+    if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
     around = after(s, around, raw, judged);
   }
   return { statements: planned, refusal: null, prefix: 0 };
 }
+
+/** The string is planned again when the answer is in. */
+function giveUp(s: SessionState, planned: readonly Planned[], need: Need): Need {
+  for (const { undo } of planned.toReversed()) s.names.undo(undo);
+  return need;
+}
+
+/** What a literal SET of search_path makes of the settings can be foreseen, once they are known. */
+function mustKnow(s: SessionState, around: Around, raw: RawStatement): boolean {
+  if (around.known !== null || around.clouded || around.aborted || around.askFailed !== null) return false;
+  if (s.env.policies(s.now).effective.unrestricted) return false;
+  return afterLiteralSets(raw, UNKNOWN, s.env.catalog() ?? null) !== null;
+}
+
+const UNKNOWN: KnownSettings = { searchPath: [], currentUser: '', sessionUser: '' };
 
 function textOf(text: DecodedText, raw: RawStatement): string {
   return text.utf8.toString('utf8', raw.offset, raw.offset + raw.length);

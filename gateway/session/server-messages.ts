@@ -89,9 +89,10 @@ function onNamed(s: SessionState, raw: Buffer, kind: 'Parse' | 'Bind' | 'Close')
 
 /** The portal that this Bind replaced, or this Close closed, will not go on. */
 function abandonReplaced(s: SessionState, head: Reply): void {
-  for (const { names, previous } of head.undo) {
-    if (names === s.names.portals && previous !== undefined) abandon(s, (previous as Portal).running);
+  for (const { names, before } of head.undo) {
+    if (names === s.names.portals && before !== undefined) abandon(s, (before as Portal).running);
   }
+  s.names.confirm(head.undo);
 }
 
 function abandon(s: SessionState, running: Running | null): void {
@@ -125,7 +126,9 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
   if (running !== undefined) {
     running.suspended = false;
     s.finish(running, 'Completed', null, tag);
+    s.names.confirm(running.undo);
   }
+  s.names.confirm(head.undo);
   if (head.kind === 'Execute') s.replies.shift();
   else head.at += 1;
 }
@@ -134,6 +137,7 @@ function onSuspended(s: SessionState, raw: Buffer): void {
   const head = expect(s, 'Execute');
   const [running] = head.running;
   if (running !== undefined) running.suspended = true;
+  s.names.confirm(head.undo);
   s.replies.shift();
   s.port.toClient(raw);
 }
@@ -221,6 +225,10 @@ function onReady(s: SessionState, raw: Buffer, body: Buffer): void {
   s.transaction = status;
   s.copyIn = false;
   s.replies.shift();
+  if (s.replies.length === 0) {
+    s.names.settled();
+    s.settings.reportedAll();
+  }
   for (const running of head.running) s.finish(running, 'Skipped');
   if (status === 'I') endTransaction(s);
   if (head.question !== null) return;

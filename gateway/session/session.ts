@@ -41,6 +41,22 @@ const STATEMENTS: ReadonlySet<number> = new Set([
   FRONTEND.FunctionCall,
 ]);
 
+/** What a server in copy-in mode reads; all else ends the connection (as in copyfromparse.c). */
+const COPYING: ReadonlySet<number> = new Set([
+  FRONTEND.CopyData,
+  FRONTEND.CopyDone,
+  FRONTEND.CopyFail,
+  FRONTEND.Flush,
+  FRONTEND.Sync,
+  FRONTEND.Terminate,
+]);
+
+/** A message that would wait for ever behind a COPY that waits for it. */
+function checkCopying(s: SessionState, type: number): void {
+  if (!s.copyIn || s.copyEnded || s.skipping || COPYING.has(type)) return;
+  throw new ProtocolError(`unexpected ${messageName('frontend', type)} during COPY FROM STDIN`);
+}
+
 export class Session {
   readonly #state: SessionState;
   /** The client step that waits for an answer. */
@@ -95,7 +111,9 @@ export class Session {
     if (step.kind === 'message') onServerMessage(s, step.type, step.raw, step.body);
     else if (step.kind === 'run') this.#serverRun(step.type, step.raw, step.count);
     else this.#serverHead(step.type, step.raw);
-    if (this.#waiting !== null && s.replies.length === 0) this.#retry();
+    if (this.#waiting === null) return;
+    checkCopying(s, this.#waiting.type);
+    if (s.replies.length === 0) this.#retry();
   }
 
   /** Something that the environment was asked for is there. */
@@ -132,6 +150,7 @@ export class Session {
 
   #dispatch(step: Step): Need | null {
     const s = this.#state;
+    checkCopying(s, step.type);
     if (step.kind === 'run') return this.#clientRun(step.type, step.raw);
     if (s.skipping && step.type !== FRONTEND.Sync && step.type !== FRONTEND.Terminate) {
       s.spillForwarded = false;

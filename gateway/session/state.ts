@@ -9,9 +9,9 @@ import { Settings } from './settings.ts';
 export class SessionState {
   readonly env: SessionEnvironment;
   readonly port: SessionPort;
-  readonly names = new Names();
-  readonly settings = new Settings();
   readonly replies = new ReplyQueue();
+  readonly names = new Names(this.replies);
+  readonly settings = new Settings();
   readonly rows = new RowMeter();
   /** Milliseconds since the epoch, of the event at hand. */
   now = 0;
