@@ -12,7 +12,7 @@ import {
 } from '../wire/frontend.ts';
 import { gatewayDenied, readText, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
-import { auditDenied, judge, judgeUnread } from './judge.ts';
+import { auditDenied, cancelledByUser, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
@@ -79,6 +79,7 @@ export function onParseHead(s: SessionState, raw: Buffer): boolean {
 }
 
 function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
+  if (s.cancelled) return { judged: cancelledByUser(null), text: parse.text.toString('utf8') };
   const decoded = readText(s, parse.text);
   if (decoded !== undefined && 'kind' in decoded) return decoded;
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
@@ -123,6 +124,7 @@ function remember(s: SessionState, statement: PreparedStatement, judged: Judged)
  * Parse counts only while nothing that it hung on has changed.
  */
 function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | Need {
+  if (s.cancelled) return cancelledByUser(statement.raw);
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return auditDenied(statement.raw, unavailable);
   const { verdict, raw } = statement;

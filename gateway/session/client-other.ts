@@ -1,7 +1,7 @@
 import { decodeFunctionCall } from '../wire/frontend.ts';
 import { gatewayDenied, recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
-import { judge } from './judge.ts';
+import { cancelledByUser, judge } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -32,6 +32,7 @@ export function onFunctionCall(s: SessionState, raw: Buffer, body: Buffer): Need
 }
 
 function judgeCall(s: SessionState, oid: number, parameters: number): Judged | Need {
+  if (s.cancelled) return cancelledByUser(null);
   if (s.env.catalog() === null) return { kind: 'Catalog' };
   const raw = s.env.functionFacts(oid, parameters);
   if (raw === undefined) {

@@ -3,7 +3,7 @@ import type { Analysis, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
-import { judge, judgeUnread, type Surroundings } from './judge.ts';
+import { cancelledByUser, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import type { Running, Undo } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
@@ -30,6 +30,7 @@ interface Plan {
 /** Query: decides every statement of the string; forwards it as it is, or with the first denied one replaced. */
 export function onQuery(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const { text } = decodeQuery(body);
+  if (s.cancelled) return forwardWhole(s, raw, text, cancelledByUser(null));
   const decoded = readText(s, text);
   if (decoded !== undefined && 'kind' in decoded) return decoded;
   if (decoded === undefined) return forwardUnread(s, raw, text, undecodable(s));
@@ -73,7 +74,11 @@ export function undecodable(s: SessionState): { reason: string; hint: string } {
 
 /** Nobody could analyse it: class Any lets it pass, else it is refused. */
 function forwardUnread(s: SessionState, raw: Buffer, text: Buffer, why: { reason: string; hint: string }): null {
-  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
+  return forwardWhole(s, raw, text, judgeUnread(s.surroundings(), why.reason, why.hint));
+}
+
+/** One verdict for the whole string. */
+function forwardWhole(s: SessionState, raw: Buffer, text: Buffer, judged: Judged): null {
   const statements = [{ judged, text: text.toString('utf8'), undo: [] }];
   forwardPlan(s, { statements, refusal: judged.refusal, prefix: 0 }, raw, text);
   return null;
@@ -82,18 +87,7 @@ function forwardUnread(s: SessionState, raw: Buffer, text: Buffer, why: { reason
 /** PostgreSQL's own answer, in the place of the text (which must not reach a server that might read it otherwise). */
 function syntaxError(s: SessionState, raw: Buffer, text: DecodedText, error: Analysis & { kind: 'SyntaxError' }): null {
   const unread = judgeUnread(s.surroundings(), 'syntax error', '');
-  const judged: Judged = unread.refusal === null ? unread : { ...unread, ...syntaxRefusal(error) };
-  forwardPlan(
-    s,
-    {
-      statements: [{ judged, text: text.utf8.toString('utf8'), undo: [] }],
-      refusal: judged.refusal,
-      prefix: 0,
-    },
-    raw,
-    text.utf8,
-  );
-  return null;
+  return forwardWhole(s, raw, text.utf8, unread.refusal === null ? unread : { ...unread, ...syntaxRefusal(error) });
 }
 
 export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<Judged, 'refusal' | 'decision'> {

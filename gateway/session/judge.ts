@@ -79,6 +79,17 @@ export function auditDenied(raw: RawStatement | null, reason: string): Judged {
   return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.auditUnavailable } };
 }
 
+/** Cancelled before it was sent; the server's own words. */
+export function cancelledByUser(raw: RawStatement | null): Judged {
+  const message = 'canceling statement due to user request';
+  return {
+    raw,
+    facts: null,
+    decision: gatewayDenial(message, ''),
+    refusal: { code: SQLSTATE.queryCanceled, message },
+  };
+}
+
 /** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */
 function missing(raw: RawStatement, refusal: Refusal): Judged {
   return { raw, facts: factsWithoutNames(raw), decision: gatewayDenial(refusal.message, ''), refusal };

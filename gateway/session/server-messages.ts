@@ -8,7 +8,7 @@ import {
 import { ProtocolError } from '../wire/errors.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
 import { cutCompleted, cutFailed, cutReady } from './cut.ts';
-import type { Portal, Running } from './names.ts';
+import type { Portal, Undo } from './names.ts';
 import { readRows } from './question.ts';
 import { encodeRefusal, SQLSTATE } from './refusal.ts';
 import type { Reply } from './replies.ts';
@@ -83,20 +83,17 @@ function onNamed(s: SessionState, raw: Buffer, kind: 'Parse' | 'Bind' | 'Close')
   const head = expect(s, kind);
   s.replies.shift();
   if (head.question !== null) return;
-  abandonReplaced(s, head);
+  abandonReplaced(s, head.undo);
   s.port.toClient(raw);
 }
 
-/** The portal that this Bind replaced, or this Close closed, will not go on. */
-function abandonReplaced(s: SessionState, head: Reply): void {
-  for (const { names, before } of head.undo) {
-    if (names === s.names.portals && before !== undefined) abandon(s, (before as Portal).running);
+/** The server has made these changes of names: a portal that was replaced or closed by one will not go on. */
+function abandonReplaced(s: SessionState, changes: readonly Undo[]): void {
+  for (const { names, before } of changes) {
+    const running = names === s.names.portals ? (before as Portal | undefined)?.running : null;
+    if (running != null) s.finish(running, 'Abandoned');
   }
-  s.names.confirm(head.undo);
-}
-
-function abandon(s: SessionState, running: Running | null): void {
-  if (running !== null) s.finish(running, 'Abandoned');
+  s.names.confirm(changes);
 }
 
 function onDescription(s: SessionState, raw: Buffer): void {
@@ -120,15 +117,15 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
     return;
   }
   const running = head.running[head.at];
+  if (running !== undefined) abandonReplaced(s, running.undo);
+  abandonReplaced(s, head.undo);
   if (head.cut !== null) {
     if (!cutCompleted(s, head, raw, tag)) return;
   } else s.port.toClient(raw);
   if (running !== undefined) {
     running.suspended = false;
     s.finish(running, 'Completed', null, tag);
-    s.names.confirm(running.undo);
   }
-  s.names.confirm(head.undo);
   if (head.kind === 'Execute') s.replies.shift();
   else head.at += 1;
 }
@@ -206,6 +203,7 @@ function failStatements(s: SessionState, head: Reply, code: string, ours: boolea
   for (const [i, running] of head.running.entries()) {
     if (i < head.at) continue;
     if (i > head.at) s.finish(running, 'Skipped');
+    else if (head.refusal?.code === SQLSTATE.queryCanceled) s.finish(running, 'Cancelled', code);
     else if (ours || head.kind === 'Refused') s.finish(running, 'Denied', head.refusal?.code ?? code);
     else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', code);
   }

@@ -96,6 +96,7 @@ export class Session {
     const need = this.#dispatch(step);
     if (need === null) {
       s.askFailed = null;
+      s.cancelled = false;
       return;
     }
     this.#waiting = step;
@@ -120,6 +121,16 @@ export class Session {
   wake(now: number): void {
     this.#state.now = now;
     if (this.#waiting !== null) this.#retry();
+  }
+
+  /** A CancelRequest came while a statement waits here and the server has nothing to do; false: it is the server's. */
+  cancelWaiting(now: number): boolean {
+    const s = this.#state;
+    if (this.#waiting === null || s.replies.length > 0 || !STATEMENTS.has(this.#waiting.type)) return false;
+    s.now = now;
+    s.cancelled = true;
+    this.#retry();
+    return true;
   }
 
   /** The shared catalogue has been read after our definitions were committed. */

@@ -30,6 +30,8 @@ export class SessionState {
   /** What remains of a spilled server message goes to the client. */
   spillRelayed = true;
   askFailed: string | null = null;
+  /** The statement at hand waited here when it was cancelled. */
+  cancelled = false;
   ended = false;
   /** The server has said FATAL: nothing of ours need follow. */
   fatal = false;

@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeExecute, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
+import { encodeCancelRequest } from '../../gateway/wire/opening.ts';
 import { policy, rule, startWorld, type World } from './harness.ts';
-import { bind, parse, type Raw, signIn, sql } from './raw.ts';
+import { bind, parse, Raw, signIn, sql } from './raw.ts';
 
 /*
  * What is sent before the answers to what was sent earlier: the gateway has to judge it as the server will run it, though it
@@ -19,10 +21,17 @@ const WRITER = policy(
   ],
   { settings: ['standard_conforming_strings'] },
 );
+const FEW = policy(
+  'few-rows',
+  'few',
+  'app_rw',
+  [rule('read', { statements: ['Select', 'Resource'], relations: ['public.orders'] })],
+  { rows: 3 },
+);
 let world: World;
 
 beforeAll(async () => {
-  world = await startWorld({ change: (document) => ({ ...document, policies: [WRITER] }) });
+  world = await startWorld({ change: (document) => ({ ...document, policies: [FEW, WRITER] }) });
   await world.server.query(`CREATE TABLE "é" (x int); CREATE TABLE "Ã©" (x int); INSERT INTO "Ã©" VALUES (42);
     GRANT ALL ON ALL TABLES IN SCHEMA public TO app_rw`);
 }, 60_000);
@@ -89,3 +98,24 @@ test('a statement behind a COPY FROM STDIN ends the session, as on a server; nob
 test('a literal SET search_path and what follows it is understood in the first string of a session', async () => {
   expect(await talk(sql('SET search_path = public; SELECT x FROM "é"'))).toBe('C:SET T C:SELECT_0 Z:I end');
 });
+
+test('a cancel hits what it was meant for: the statement after a cut result, or after a CancelRequest, runs', async () => {
+  const client = await world.connect('few');
+  for (let i = 0; i < 30; i++) {
+    await expect(client.query('SELECT * FROM orders')).rejects.toMatchObject({ code: '42501' });
+    expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  }
+  await client.end();
+  const raw = await signIn(world, 'few');
+  for (let i = 0; i < 20; i++) {
+    raw.send(sql('SELECT pg_sleep(9)'));
+    await sleep(10);
+    const cancel = new Raw(world.port);
+    cancel.send(encodeCancelRequest(raw.processId, raw.key));
+    await cancel.until('end');
+    raw.send(sql('SELECT 1'));
+    expect(await raw.until('Z:I')).toContain('E:57014');
+    expect(await raw.until('Z:I')).toBe('T D C:SELECT_1 Z:I');
+  }
+  raw.socket.destroy();
+}, 30_000);

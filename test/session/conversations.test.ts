@@ -174,3 +174,27 @@ test('what was prepared unread under Any is not run by EXECUTE or FETCH when Any
   expect(talk.got).toEqual(['ParseComplete', 'ReadyForQuery I', 'ERROR 42501', 'ReadyForQuery I']);
   expect(talk.faults).toEqual([]);
 });
+
+test.each([
+  ['Query', [frontend.encodeQuery(Buffer.from('SELECT n FROM three'))], []],
+  [
+    'Parse',
+    [frontend.encodeParse({ statement: '', text: Buffer.from('SELECT n FROM three'), parameterTypes: [] })],
+    [frontend.encodeSync()],
+  ],
+])(
+  'a %s that waits here when it is cancelled is answered as the server would, and never runs',
+  (kind, messages, then) => {
+    const talk = new Conversation();
+    talk.world.lateAnalysis = true;
+    talk.send(...messages);
+    expect(talk.session.cancelWaiting(talk.world.now)).toBe(true);
+    talk.send(...then);
+    talk.settle();
+    expect(talk.got).toEqual(['ERROR 57014', 'ReadyForQuery I']);
+    expect(talk.sent.join()).not.toContain('three');
+    const last = talk.records.at(-1);
+    expect(last).toMatchObject(kind === 'Query' ? { kind: 'outcome', status: 'Cancelled' } : { kind: 'prepare' });
+    expect(talk.session.cancelWaiting(talk.world.now)).toBe(false);
+  },
+);
