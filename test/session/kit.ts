@@ -47,7 +47,7 @@ const CATALOG = createSnapshot({
 });
 
 /** All but `public.secret` may be read and written. */
-export const POLICIES: readonly Policy[] = [
+const POLICIES: readonly Policy[] = [
   policy('readers', [
     rule('work', {
       statements: ['Select', 'Insert', 'CopyTo', 'CopyFrom', 'Cursor', 'Prepare', 'Transaction', 'Session', 'Function'],
