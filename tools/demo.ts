@@ -9,6 +9,7 @@ import { makeRevision } from '../gateway/config/revision.ts';
 import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
+import { isFree } from '../test/kit/free-port.ts';
 import { startIssuer } from '../test/kit/issuer.ts';
 import { startPostgres } from '../test/kit/postgres.ts';
 import { createCertificateAuthority } from '../test/kit/tls.ts';
@@ -42,7 +43,7 @@ const gateway = await startGateway({
   secrets: project.secrets,
   directory: join(directory, 'audit'),
   host: '127.0.0.1',
-  ports: new Map([['token', once ? 0 : 6432]]),
+  ports: new Map([['token', once || !(await isFree(6432)) ? 0 : 6432]]),
   adminPort: 0,
   peersPort: null,
   peers: [],

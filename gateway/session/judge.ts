@@ -114,7 +114,8 @@ function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; m
     if (names.isUncertain(effect.kind === 'Execute' ? names.statements : names.portals, key)) return 'Uncertain';
     const found = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key)?.statement;
     if (found === undefined) return { raw: null, missing: unknownName(effect) };
-    return { raw: found.raw, missing: found.raw === null ? notUnderstood(effect) : null };
+    const unread = found.raw === null && found.verdict?.judged.facts !== null; // else it is the empty statement
+    return { raw: found.raw, missing: unread ? notUnderstood(effect) : null };
   }
   return { raw: null, missing: null };
 }

@@ -212,7 +212,10 @@ function failStatements(s: SessionState, head: Reply, code: string, ours: boolea
 /** Extended protocol: the server drops everything up to the next Sync (54.2.3). */
 function skipToSync(s: SessionState): void {
   const { skipped, sync } = s.replies.takeToSync();
-  for (let i = skipped.length - 1; i >= 0; i--) s.names.undo(skipped[i]!.undo);
+  for (const item of skipped.toReversed()) {
+    for (const running of item.running.toReversed()) s.names.undo(running.undo);
+    s.names.undo(item.undo);
+  }
   for (const item of skipped) for (const running of item.running) s.finish(running, 'Skipped');
   if (!sync) s.skipping = true;
 }

@@ -77,6 +77,16 @@ test('a failed definition does not take a later one of the same name with it', a
   expect((await intended('third')).length).toBe(2);
 });
 
+test('a string that the server skips after an error defines nothing', async () => {
+  const words = await talk(
+    ...[parse("UPDATE orders SET item = 'kept' WHERE id = 3", 'u'), encodeSync()],
+    ...[bind('', 'none'), sql('DEALLOCATE u; PREPARE u AS SELECT 1'), encodeSync()],
+    ...[bind('', 'u'), execute, encodeSync()],
+  );
+  expect(words).toContain('C:UPDATE_1');
+  expect((await intended('kept')).length).toBe(1);
+});
+
 test('a text that is sent behind a change of how texts are read waits for the server’s word', async () => {
   const hidden = "SELECT '\\'', who FROM secret.salaries --'";
   const words = await talk(
