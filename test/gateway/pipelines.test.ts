@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeExecute, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
 import { encodeCancelRequest } from '../../gateway/wire/opening.ts';
@@ -117,9 +116,10 @@ test('a cancel hits what it was meant for: the statement after a cut result, or 
   }
   await client.end();
   const raw = await signIn(world, 'few');
+  const sleeping = `SELECT 1 FROM pg_stat_activity WHERE pid = ${raw.processId} AND wait_event = 'PgSleep'`;
   for (let i = 0; i < 20; i++) {
     raw.send(sql('SELECT pg_sleep(9)'));
-    await sleep(10);
+    await expect.poll(() => world.server.query(sleeping), { interval: 5, timeout: 5_000 }).toHaveLength(1);
     const cancel = new Raw(world.port);
     cancel.send(encodeCancelRequest(raw.processId, raw.key));
     await cancel.until('end');
