@@ -87,8 +87,8 @@ function onNamed(s: SessionState, raw: Buffer, kind: 'Parse' | 'Bind' | 'Close')
   s.port.toClient(raw);
 }
 
-/** The server has made these changes of names: a portal that was replaced or closed by one will not go on. */
-function abandonReplaced(s: SessionState, changes: readonly Undo[]): void {
+/** These changes of names stand: a portal that was replaced or closed by one will not go on. */
+export function abandonReplaced(s: SessionState, changes: readonly Undo[]): void {
   for (const { names, before } of changes) {
     const running = names === s.names.portals ? (before as Portal | undefined)?.running : null;
     if (running != null) s.finish(running, 'Abandoned');

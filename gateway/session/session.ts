@@ -28,7 +28,7 @@ import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
 import type { Need } from './judged.ts';
 import { encodeRefusal } from './refusal.ts';
-import { onFunctionResult, onServerMessage } from './server-messages.ts';
+import { abandonReplaced, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
 
@@ -148,7 +148,10 @@ export class Session {
   close(): void {
     const s = this.#state;
     s.ended = true;
-    for (const item of s.replies.drain()) for (const running of item.running) s.finish(running, 'Unknown');
+    for (const { running, undo } of s.replies.drain()) {
+      for (const one of running) s.finish(one, 'Unknown');
+      for (const changes of [undo, ...running.map((one) => one.undo)]) abandonReplaced(s, changes);
+    }
     for (const { running } of s.names.portals.values()) if (running !== null) s.finish(running, 'Abandoned');
   }
 

@@ -46,7 +46,6 @@ const string = fc.oneof(
 );
 const target = fc.constantFrom<'S' | 'P'>('S', 'P');
 
-const query = string.map((sql) => frontend.encodeQuery(Buffer.from(sql)));
 const parseOf = (texts: fc.Arbitrary<string>) =>
   fc
     .tuple(name, texts)
@@ -72,7 +71,8 @@ function readable(bytes: Buffer): Buffer {
 }
 
 /** Whole exchanges as drivers send them, and single messages in any order. */
-function scripts(prepared: fc.Arbitrary<string>): fc.Arbitrary<Buffer[]> {
+function scripts(simple: fc.Arbitrary<string>, prepared: fc.Arbitrary<string>): fc.Arbitrary<Buffer[]> {
+  const query = simple.map((sql) => frontend.encodeQuery(Buffer.from(sql)));
   const parse = parseOf(prepared);
   const message = fc.oneof(
     { weight: 6, arbitrary: query },
@@ -123,11 +123,16 @@ const FATAL = /^FATAL/;
 const [UNASKED, DENIED] = ['ERROR 25P02', 'ERROR 42501'];
 /** The server looks for what EXECUTE and FETCH name when they run, the gateway when they are prepared: the same error, earlier. */
 const LOOKED_UP = /EXECUTE|FETCH/;
+/** What follows the end of a transaction in one string may be refused: a SET before it may have been taken back by it. */
+const CLOUDED = /(?:COMMIT|ROLLBACK)[^;]*;/;
 
 test('a conversation through the gateway is the one with a server that denies by itself, whatever is sent and whenever', () => {
   fc.assert(
     fc.property(
-      scripts(string.filter((sql) => !LOOKED_UP.test(sql))),
+      scripts(
+        string.filter((sql) => !CLOUDED.test(sql)),
+        string.filter((sql) => !LOOKED_UP.test(sql)),
+      ),
       schedule,
       fc.boolean(),
       (messages, moves, late) => {
@@ -152,7 +157,7 @@ test('a conversation through the gateway is the one with a server that denies by
 
 test('no statement runs without an intent that allows it, and every intent has one outcome, whatever is sent', () => {
   fc.assert(
-    fc.property(scripts(string), schedule, fc.boolean(), (messages, moves, late) => {
+    fc.property(scripts(string, string), schedule, fc.boolean(), (messages, moves, late) => {
       const talk = converse(messages, moves, late);
       talk.session.close();
       expect(talk.faults.filter((fault) => / ran /.test(fault))).toEqual([]);
