@@ -113,9 +113,10 @@ export class Pump implements SessionPort {
     server.resume();
   }
 
-  /** Milliseconds since the client last sent something, if nothing is running. */
-  idleSince(): number {
-    return this.#session.running ? 0 : this.#o.now() - this.#lastActivity;
+  /** Milliseconds for which nothing has moved that waits for the client, in a transaction or not. */
+  silence(): number {
+    if (!this.#session.waitsForClient || this.#staged.length > 0) return 0;
+    return this.#o.now() - this.#lastActivity;
   }
 
   /** Nothing outstanding, no open transaction. */

@@ -1,5 +1,6 @@
 import {
   decodeCommandComplete,
+  decodeErrorHead,
   decodeErrorResponse,
   decodeParameterDescription,
   decodeParameterStatus,
@@ -154,7 +155,15 @@ function onParameterStatus(s: SessionState, raw: Buffer, body: Buffer): void {
 
 /** ErrorResponse: ours if it carries the nonce of the reply it belongs to; else relayed as it is. */
 function onError(s: SessionState, raw: Buffer, body: Buffer): void {
-  const fields = decodeErrorResponse(body).fields;
+  onErrorFields(s, raw, decodeErrorResponse(body).fields);
+}
+
+/** The first bytes of an ErrorResponse that is too long to hold: severity and code come first, ours are short. */
+export function onErrorHead(s: SessionState, raw: Buffer): void {
+  onErrorFields(s, raw, decodeErrorHead(raw).fields);
+}
+
+function onErrorFields(s: SessionState, raw: Buffer, fields: ReadonlyMap<string, string>): void {
   const code = fields.get('C') ?? '';
   const head = s.replies.head();
   s.copyIn = false;

@@ -28,7 +28,7 @@ import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
 import type { Need } from './judged.ts';
 import { encodeRefusal } from './refusal.ts';
-import { abandonReplaced, onFunctionResult, onServerMessage } from './server-messages.ts';
+import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
 
@@ -57,6 +57,9 @@ function checkCopying(s: SessionState, type: number): void {
   throw new ProtocolError(`unexpected ${messageName('frontend', type)} during COPY FROM STDIN`);
 }
 
+/** Answered at once, but the server may keep the answers back until a Sync. */
+const PREPARES: ReadonlySet<string> = new Set(['Parse', 'Bind', 'DescribeStatement', 'DescribePortal', 'Close']);
+
 export class Session {
   readonly #state: SessionState;
   /** The client step that waits for an answer. */
@@ -82,6 +85,13 @@ export class Session {
   /** The server owes an answer. */
   get running(): boolean {
     return this.#state.replies.length > 0;
+  }
+
+  /** Nothing moves until the client says something: between statements, in copy-in, before a Sync. */
+  get waitsForClient(): boolean {
+    const { replies, copyIn, copyEnded } = this.#state;
+    if (this.busy) return false;
+    return copyIn ? !copyEnded : !replies.some(({ kind }) => !PREPARES.has(kind));
   }
 
   /** The server has ended the session itself, in words that were relayed. */
@@ -254,11 +264,12 @@ export class Session {
     else head.question.chunks.push(Buffer.from(raw));
   }
 
-  /** A message too long to hold: relayed as it comes. Only notices and descriptions grow like that without need. */
+  /** A message too long to hold: relayed as it comes. Errors, notices and descriptions may quote what is long. */
   #serverHead(type: number, raw: Buffer): void {
     const s = this.#state;
     const head = s.replies.head();
     s.spillRelayed = head?.question === null || head === undefined;
+    if (type === BACKEND.ErrorResponse) return onErrorHead(s, raw);
     if (type !== BACKEND.NoticeResponse && type !== BACKEND.RowDescription) {
       throw new ProtocolError(`${messageName('backend', type)} from the server is too long`);
     }
