@@ -6,7 +6,7 @@ import { makeRevision } from '../gateway/config/revision.ts';
 import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
-import { loadProject } from './project.ts';
+import { loadProject, type Project } from './project.ts';
 import { watchFiles } from './watch.ts';
 
 export interface DevOptions {
@@ -20,7 +20,7 @@ export interface DevOptions {
 
 /** Runs a gateway from manifest files on 127.0.0.1 until SIGTERM or SIGINT; resolves with the exit code. */
 export async function dev(options: DevOptions): Promise<number> {
-  const first = loadProject(options.files, options.gateway);
+  const first = loadWhole(options);
   if (!first.ok) return report(first.errors);
   const config = new ConfigSource(makeRevision(first.document));
   let secrets: SecretSource = first.secrets;
@@ -42,7 +42,7 @@ export async function dev(options: DevOptions): Promise<number> {
   }
   console.log(`metrics and health on http://127.0.0.1:${gateway.adminPort}; audit log in ${directory}`);
   const reload = (): void => {
-    const next = loadProject(options.files, options.gateway);
+    const next = loadWhole(options);
     if (!next.ok) {
       console.error('the changed manifests are not good; the configuration before them stays in force:');
       report(next.errors);
@@ -63,6 +63,12 @@ export async function dev(options: DevOptions): Promise<number> {
   console.log('draining');
   await gateway.drain();
   return 0;
+}
+
+/** The project with all Secrets that it names. */
+function loadWhole({ files, gateway }: DevOptions): Project {
+  const project = loadProject(files, gateway);
+  return project.ok && project.missing.length > 0 ? { ok: false, errors: project.missing } : project;
 }
 
 /** Prints every problem; the exit code for bad input. */

@@ -79,6 +79,7 @@ ${MANIFESTS}`,
     console.log(
       `PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${count(listeners, 'listener')}, ${count(policies, 'policy')}`,
     );
+    for (const missing of project.missing) console.error(`${missing}: it has to be in the cluster`);
     return 0;
   },
 };
@@ -117,6 +118,7 @@ Exit code 1: a statement would be denied.
     noMore(more);
     const project = loadProject(files(values), one(values, 'gateway'));
     if (!project.ok) return report(project.errors);
+    if (values.has('live') && project.missing.length > 0) return report(project.missing);
     const options = {
       user,
       groups: all(values, 'group'),

@@ -1,13 +1,21 @@
-import type { ConfigDocument, SecretSource } from '../gateway/config/document.ts';
+import type { ConfigDocument } from '../gateway/config/document.ts';
+import type { FieldError } from '../operator/api/problem.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
 import { checkManifest, type Manifest } from '../operator/api/validate.ts';
 import { compile } from '../operator/plan/compile.ts';
 import { type Loaded, loadManifests } from './manifests.ts';
+import { checkSecrets, readSecrets, type Secrets } from './secrets.ts';
 
 /** A directory of manifests, checked and compiled. */
 export type Project =
-  | { readonly ok: true; readonly document: ConfigDocument; readonly secrets: SecretSource }
+  | {
+      readonly ok: true;
+      readonly document: ConfigDocument;
+      readonly secrets: Secrets;
+      /** Secrets that are named and not there, said like problems: a gateway needs them, good manifests do not. */
+      readonly missing: readonly string[];
+    }
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
 
@@ -56,10 +64,12 @@ function build(gateway: PostgresGateway, ours: ReadonlyMap<Manifest, Loaded>, ob
       describe(ours.get(request)!, 'kind', 'AccessRequest is not available in this version: nobody can approve yet'),
     ),
   ];
+  const secrets = readSecrets(objects, gateway.metadata.namespace);
+  const { missing, incomplete } = checkSecrets(gateway, secrets);
+  const said = ({ path, message }: FieldError) => describe(ours.get(gateway)!, path, message);
+  errors.push(...incomplete.map(said));
   if (plan.document === null || errors.length > 0) return { ok: false, errors };
-  const secrets = secretsOf(objects, gateway.metadata.namespace);
-  const missing = missingSecrets(plan.document, secrets);
-  return missing.length > 0 ? { ok: false, errors: missing } : { ok: true, document: plan.document, secrets };
+  return { ok: true, document: plan.document, secrets, missing: missing.map(said) };
 }
 
 function ofKind<K extends Manifest['kind']>(manifests: readonly Manifest[], kind: K): Extract<Manifest, { kind: K }>[] {
@@ -93,37 +103,4 @@ function duplicates(objects: readonly Loaded[]): string[] {
     seen.add(id);
     return [];
   });
-}
-
-/** Secret manifests in the gateway's namespace, `data` and `stringData`. */
-function secretsOf(objects: readonly Loaded[], namespace: string): SecretSource {
-  const secrets = new Map<string, Map<string, Buffer>>();
-  for (const { value } of objects) {
-    const { kind, metadata, data, stringData } = value as {
-      kind: string;
-      metadata: { name: string; namespace?: string };
-      data?: Record<string, string>;
-      stringData?: Record<string, string>;
-    };
-    if (kind !== 'Secret' || (metadata.namespace ?? 'default') !== namespace) continue;
-    const keys = Object.entries(data ?? {}).map(([name, text]) => [name, Buffer.from(text, 'base64')] as const);
-    const plain = Object.entries(stringData ?? {}).map(([name, text]) => [name, Buffer.from(text)] as const);
-    secrets.set(metadata.name, new Map([...keys, ...plain]));
-  }
-  return { read: (secret, name) => secrets.get(secret)?.get(name) };
-}
-
-function missingSecrets(document: ConfigDocument, secrets: SecretSource): string[] {
-  const wanted = [
-    ...document.upstream.roles.map(({ secret }) => ({ secret, key: 'password' })),
-    ...(document.tls.secret === null
-      ? []
-      : ['tls.crt', 'tls.key'].map((name) => ({ secret: document.tls.secret!, key: name }))),
-    ...(document.upstream.tls.ca === null ? [] : [document.upstream.tls.ca]),
-    ...(document.identity.certificates === null ? [] : [document.identity.certificates.ca]),
-    ...document.identity.issuers.flatMap((issuer) => (issuer.kind === 'Oidc' && issuer.ca !== null ? [issuer.ca] : [])),
-  ];
-  return wanted
-    .filter(({ secret, key: name }) => secrets.read(secret, name) === undefined)
-    .map(({ secret, key: name }) => `Secret ${secret}: key ${name} is not among the manifests`);
 }

@@ -187,7 +187,10 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     applicationName: upstream.parameters.get('application_name') ?? '',
   };
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
-  const cancelUpstream = () => void upstream.cancel().catch(() => {});
+  const cancelUpstream = () =>
+    upstream.cancel().catch((error: unknown) => {
+      gateway.log.warn({ err: error, role, database }, 'a running statement could not be cancelled');
+    });
   const pump = new Pump({
     client: socket,
     server: upstream.socket,

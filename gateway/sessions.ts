@@ -33,12 +33,10 @@ export class Sessions {
     return this.#perUsername.get(username) ?? 0;
   }
 
-  /** Ends those that have been idle for too long. */
+  /** Ends those that have been silent for too long: one in a transaction holds locks as well. */
   sweep(): void {
     for (const [pump, { idle }] of this.#open) {
-      if (!pump.idle || pump.idleSince() <= idle()) continue;
-      const message = 'terminating connection due to idle-session timeout';
-      pump.terminate('IdleTimeout', { code: SQLSTATE.idleSessionTimeout, message });
+      if (pump.silence() > idle()) pump.terminate('IdleTimeout', pump.idle ? IDLE : IDLE_IN_TRANSACTION);
     }
   }
 
@@ -52,6 +50,16 @@ export class Sessions {
     }
   }
 }
+
+const IDLE = {
+  code: SQLSTATE.idleSessionTimeout,
+  message: 'terminating connection due to idle-session timeout',
+};
+
+const IDLE_IN_TRANSACTION = {
+  code: SQLSTATE.idleInTransactionTimeout,
+  message: 'terminating connection due to idle-in-transaction timeout',
+};
 
 const DRAINED = {
   code: SQLSTATE.adminShutdown,

@@ -1,6 +1,31 @@
+import type { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
 import pg from 'pg';
-import type { ConfigDocument, Revision, SecretSource } from './config/document.ts';
+import type { ConfigDocument, Revision, SecretSource, UpstreamAuthentication } from './config/document.ts';
 import { UpstreamError } from './net/upstream-error.ts';
+
+/** What `pg` calls the requests of a server. */
+const REQUESTS: Readonly<Record<UpstreamAuthentication, string>> = {
+  ScramSha256: 'authenticationSASL',
+  Md5: 'authenticationMD5Password',
+  Password: 'authenticationCleartextPassword',
+};
+
+/**
+ * `pg` answers whatever it is asked: whoever stands in for the server could have the password in clear.
+ * Test: "the catalogue's password is given in the ways that the manifest names, and in no other".
+ */
+function allowOnly(client: pg.Client, allowed: readonly UpstreamAuthentication[]): void {
+  const { connection } = client as unknown as { readonly connection: EventEmitter & { readonly stream: Duplex } };
+  for (const [method, request] of Object.entries(REQUESTS)) {
+    if ((allowed as readonly string[]).includes(method)) continue;
+    connection.once(request, () => {
+      connection.stream.destroy(
+        new Error(`the server asks for authentication ${method}, which spec.upstream.authentication does not name`),
+      );
+    });
+  }
+}
 
 /** How the database behind the gateway is reached; secrets are read anew at every use, so a rotated one counts at once. */
 export class UpstreamAccess {
@@ -53,6 +78,7 @@ export class UpstreamAccess {
         application_name: 'postern catalogue',
         keepAlive: true,
       });
+      allowOnly(client, this.#upstream.authentication);
       client.on('error', () => {}); // the next query fails and reconnects
       try {
         await client.connect();

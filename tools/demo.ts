@@ -9,9 +9,10 @@ import { makeRevision } from '../gateway/config/revision.ts';
 import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
+import { isFree } from '../test/kit/free-port.ts';
+import { startIssuer } from '../test/kit/issuer.ts';
 import { startPostgres } from '../test/kit/postgres.ts';
 import { createCertificateAuthority } from '../test/kit/tls.ts';
-import { startDevIssuer } from './dev-issuer.ts';
 
 const PEOPLE = [
   { name: 'ann', email: 'ann@example.com', groups: ['data-analysts'] },
@@ -32,7 +33,7 @@ console.log('Starting PostgreSQL 18, an OpenID issuer and a gateway …');
 const server = await startPostgres({ version: 18, initSql: SCHEMA });
 await server.query('CREATE DATABASE shop OWNER app_rw');
 await server.query(TABLES, 'shop');
-const issuer = await startDevIssuer(PEOPLE);
+const issuer = await startIssuer();
 const authority = await createCertificateAuthority('Postern demo');
 writeManifests(await authority.server(['localhost', '127.0.0.1']));
 const project = loadProject([directory], null);
@@ -42,7 +43,7 @@ const gateway = await startGateway({
   secrets: project.secrets,
   directory: join(directory, 'audit'),
   host: '127.0.0.1',
-  ports: new Map([['token', once ? 0 : 6432]]),
+  ports: new Map([['token', once || !(await isFree(6432)) ? 0 : 6432]]),
   adminPort: 0,
   peersPort: null,
   peers: [],
@@ -56,7 +57,7 @@ try {
   if (!once) await stayUp();
 } finally {
   await gateway.drain();
-  issuer.close();
+  await issuer.close();
   await server.stop();
   rmSync(directory, { recursive: true, force: true });
 }
@@ -88,14 +89,20 @@ function writeManifests(certificate: { readonly certPem: string; readonly keyPem
   writeFileSync(join(directory, 'ca.pem'), authority.caPem);
 }
 
+/** From the issuer's token endpoint, for an hour. */
+function token({ email, groups }: (typeof PEOPLE)[number]): Promise<string> {
+  return issuer.mint({ username: email, groups });
+}
+
 async function connect(name: string): Promise<pg.Client> {
   const person = PEOPLE.find((p) => p.name === name)!;
+  const password = await token(person);
   const client = new pg.Client({
     host: 'localhost',
     port,
     database: 'shop',
     user: person.email,
-    password: await issuer.token(name),
+    password,
     ssl: { ca: authority.caPem },
   });
   client.on('error', () => {});
@@ -150,9 +157,9 @@ async function showRecords(): Promise<void> {
 
 async function stayUp(): Promise<void> {
   console.log('\nTry it yourself (tokens last an hour):');
-  for (const { name, email } of PEOPLE) {
-    const target = `host=localhost port=${port} dbname=shop user=${email} sslmode=verify-full sslrootcert=${join(directory, 'ca.pem')}`;
-    console.log(`\n  PGPASSWORD='${await issuer.token(name)}' psql "${target}"`);
+  for (const person of PEOPLE) {
+    const target = `host=localhost port=${port} dbname=shop user=${person.email} sslmode=verify-full sslrootcert=${join(directory, 'ca.pem')}`;
+    console.log(`\n  PGPASSWORD='${await token(person)}' psql "${target}"`);
   }
   console.log('\nCtrl-C ends it.');
   await new Promise<void>((resolve) => {

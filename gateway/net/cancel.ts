@@ -11,7 +11,7 @@ export interface CancelRegistryOptions {
 
 interface Entry {
   readonly secretKey: Buffer;
-  readonly cancel: () => void;
+  readonly cancel: () => Promise<void>;
 }
 
 /** Unknown requests that one address may send at once, and how many more each second. */
@@ -34,7 +34,7 @@ export class CancelRegistry {
   }
 
   /** Makes a session known under the key it gave its client; call what is returned when the session ends. */
-  register(processId: number, secretKey: Buffer, cancel: () => void): () => void {
+  register(processId: number, secretKey: Buffer, cancel: () => Promise<void>): () => void {
     const entry = { secretKey: Buffer.from(secretKey), cancel };
     const entries = this.#entries.get(processId) ?? new Set();
     this.#entries.set(processId, entries.add(entry));
@@ -44,12 +44,15 @@ export class CancelRegistry {
     };
   }
 
-  /** Cancels the session that has this key; false: there is none here. */
-  cancel(processId: number, secretKey: Buffer): boolean {
+  /**
+   * Cancels the session that has this key; false: there is none here. Resolves when the server has dealt with it: a client
+   * that is told so earlier may send its next statement, and lose that one. Never rejects.
+   */
+  async cancel(processId: number, secretKey: Buffer): Promise<boolean> {
     let found: Entry | null = null;
     for (const entry of this.#entries.get(processId) ?? []) if (equal(entry.secretKey, secretKey)) found = entry;
     this.#options.count(found === null ? 'Unknown' : 'Cancelled');
-    found?.cancel();
+    await found?.cancel();
     return found !== null;
   }
 

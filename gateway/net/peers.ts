@@ -88,7 +88,7 @@ export async function answerCancel(
   { processId, secretKey, socket }: Extract<Opened, { kind: 'Cancel' }>,
   { registry, peers }: { readonly registry: CancelRegistry; readonly peers: Pick<Peers, 'offer'> },
 ): Promise<void> {
-  const known = registry.cancel(processId, secretKey);
+  const known = await registry.cancel(processId, secretKey);
   if (!known && registry.mayAsk(socket.remoteAddress ?? '')) await peers.offer(processId, secretKey);
   finish(socket);
 }
@@ -122,7 +122,7 @@ async function serve(socket: Socket, { registry, timeout = PEER_TIMEOUT }: Peers
   try {
     for (;;) {
       const packet = readOpening(source.bytes);
-      if (packet.kind === 'CancelRequest') registry.cancel(packet.processId, packet.secretKey);
+      if (packet.kind === 'CancelRequest') await registry.cancel(packet.processId, packet.secretKey);
       if (packet.kind !== 'NeedMore' || (await source.more(signal)) !== 'More') break;
     }
   } catch (error) {

@@ -33,7 +33,8 @@ export interface PumpOptions {
   readonly recorder: SessionRecorder;
   readonly statementBytes: number;
   readonly now: () => number;
-  readonly cancelUpstream: () => void;
+  /** Resolves when the server has dealt with it; never rejects. */
+  readonly cancelUpstream: () => Promise<void>;
   /** Reads the shared catalogue again, then calls back. */
   readonly refreshCatalog: (done: () => void) => void;
   readonly onRecord: (record: StatementRecord) => void;
@@ -66,6 +67,9 @@ export class Pump implements SessionPort {
   /** When the bytes now looked at came in, and those of the oldest statement not sent on; milliseconds. */
   #arrivedAt = 0;
   #waitingSince: number | null = null;
+  #cancelling: Promise<void> | null = null;
+  /** A result is being cut: what the client sends next must not run before the cancel has hit what it is meant for. */
+  #cutting = false;
 
   constructor(options: PumpOptions) {
     this.#o = options;
@@ -113,9 +117,10 @@ export class Pump implements SessionPort {
     this.#flow();
   }
 
-  /** Milliseconds since the client last sent something, if nothing is running. */
-  idleSince(): number {
-    return this.#session.running ? 0 : this.#o.now() - this.#lastActivity;
+  /** Milliseconds for which nothing has moved that waits for the client, in a transaction or not. */
+  silence(): number {
+    if (!this.#session.waitsForClient || this.#staged.length > 0) return 0;
+    return this.#o.now() - this.#lastActivity;
   }
 
   /** Nothing outstanding, no open transaction. */
@@ -128,8 +133,13 @@ export class Pump implements SessionPort {
   }
 
   /** A CancelRequest with this session's key came in. */
-  cancel(): void {
-    if (!this.#ended) this.#o.cancelUpstream();
+  async cancel(): Promise<void> {
+    if (this.#ended || this.#cancelWaiting()) return;
+    // Requests that come meanwhile join: one connection to the server at a time, however many are sent.
+    this.#cancelling ??= this.#o.cancelUpstream().finally(() => {
+      this.#cancelling = null;
+    });
+    await this.#cancelling;
   }
 
   // SessionPort
@@ -151,8 +161,25 @@ export class Pump implements SessionPort {
     if (record.kind === 'intent' && record.decision.verdict !== 'Deny') this.#waitingSince ??= this.#arrivedAt;
   }
 
+  /** A statement that waits here is not on the server yet, where a cancel would find nothing to do. */
+  #cancelWaiting(): boolean {
+    let cancelled = false;
+    this.#guard(() => {
+      cancelled = this.#session.cancelWaiting(this.#o.now(), performance.now());
+      if (cancelled) this.#afterTurn();
+    });
+    return cancelled;
+  }
+
   cancelUpstream(): void {
-    this.#o.cancelUpstream();
+    this.#cutting = true;
+    void this.cancel().then(() => {
+      this.#cutting = false;
+      this.#guard(() => {
+        this.#readClient(performance.now());
+        this.#afterTurn();
+      });
+    });
   }
 
   resume(): void {
@@ -174,7 +201,7 @@ export class Pump implements SessionPort {
     this.#ended = true;
     if (this.#probe !== null) clearInterval(this.#probe);
     const { client, server } = this.#o;
-    if (this.#session.running) this.#o.cancelUpstream();
+    if (this.#session.running) void this.#o.cancelUpstream();
     this.#session.close(this.#o.now(), performance.now());
     this.#o.recorder.end(reason);
     this.#toServer.push(encodeTerminate());
@@ -212,7 +239,7 @@ export class Pump implements SessionPort {
   #readClient(at: number): void {
     const now = this.#o.now();
     this.#lastActivity = now;
-    while (!this.#ended && !this.#session.busy) {
+    while (!this.#ended && !this.#session.busy && !this.#cutting) {
       const step = this.#fromClient.next();
       if (step === null) break;
       this.#session.client(step, now, at);
@@ -316,7 +343,7 @@ export class Pump implements SessionPort {
   #flow(): void {
     if (this.#ended) return;
     const { client, server } = this.#o;
-    const clientMay = !this.#session.busy && !server.writableNeedDrain && this.#staged.length < 4096;
+    const clientMay = !this.#session.busy && !this.#cutting && !server.writableNeedDrain && this.#staged.length < 4096;
     if (clientMay !== this.#clientFlows) clientMay ? client.resume() : client.pause();
     this.#clientFlows = clientMay;
     const serverMay = !client.writableNeedDrain;

@@ -29,7 +29,7 @@ function askSettings(s: SessionState): void {
   ask(s, { sql: SETTINGS_QUESTION, parameters: [] }, (rows) => {
     const answer = readSettings(rows[0] ?? []);
     if (answer.hasTemporaryObjects) s.settings.local = 'session';
-    s.settings.answered(answer);
+    s.settings.answered(answer, answer);
   });
 }
 

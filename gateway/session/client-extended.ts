@@ -11,15 +11,16 @@ import {
   type Parse,
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
-import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { gatewayDenied, readText, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, isQuiet, noteSettings } from './effects.ts';
-import { decodeText } from './encoding.ts';
-import { auditDenied, judge, judgeUnread } from './judge.ts';
+import { auditDenied, cancelledByUser, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
+
+const ANSWERS: Need = { kind: 'Answers' };
 
 /** Sends what makes the server fail in the place of a message; all up to the next Sync is skipped, here as there. */
 function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
@@ -81,7 +82,9 @@ export function onParseHead(s: SessionState, step: Step): boolean {
 }
 
 function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
-  const decoded = decodeText(parse.text, s.settings.clientEncoding);
+  if (s.cancelled) return { judged: cancelledByUser(null), text: parse.text.toString('utf8') };
+  const decoded = readText(s, parse.text);
+  if (decoded !== undefined && 'kind' in decoded) return decoded;
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
   if (decoded === undefined) return { judged: unread(s, undecodable(s)), text };
   const analysis = s.env.analyze(decoded.utf8);
@@ -125,6 +128,7 @@ function remember(s: SessionState, statement: PreparedStatement, judged: Judged)
  * Parse counts only while nothing that it hung on has changed.
  */
 function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | Need {
+  if (s.cancelled) return cancelledByUser(statement.raw);
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return auditDenied(statement.raw, unavailable);
   const { verdict, raw } = statement;
@@ -156,7 +160,9 @@ export function onBindHead(s: SessionState, step: Step): Need | null {
 
 /** Bind is execution: input functions and constant functions run here. */
 function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | null {
-  const statement = s.names.statements.get(protocolName(message.statement));
+  const key = protocolName(message.statement);
+  if (s.names.isUncertain(s.names.statements, key)) return ANSWERS;
+  const statement = s.names.statements.get(key);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
   const judged = judgePrepared(s, statement);
   if ('kind' in judged) return judged;
@@ -181,7 +187,9 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
 export function onExecute(s: SessionState, step: Step): Need | null {
   const { portal: name } = decodeExecute(step.body);
-  const portal = s.names.portals.get(protocolName(name));
+  const key = protocolName(name);
+  if (s.names.isUncertain(s.names.portals, key)) return ANSWERS;
+  const portal = s.names.portals.get(key);
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const judged = judgePrepared(s, portal.statement);
   if ('kind' in judged) return judged;
@@ -204,12 +212,15 @@ function startEffects(s: SessionState, portal: Portal): Undo[] {
   }
   if (verdict?.quiet === true) return [];
   noteSettings(s, raw, verdict?.judged.facts ?? null);
-  return applyNames(s, raw);
+  return applyNames(s, raw, portal.statement.text);
 }
 
-export function onDescribe(s: SessionState, step: Step): null {
+export function onDescribe(s: SessionState, step: Step): Need | null {
   const { target, name } = decodeDescribe(step.body);
-  const known = target === 'S' ? s.names.statements.get(protocolName(name)) : s.names.portals.get(protocolName(name));
+  const names = target === 'S' ? s.names.statements : s.names.portals;
+  const key = protocolName(name);
+  if (s.names.isUncertain(names, key)) return ANSWERS;
+  const known = names.get(key);
   if (known === undefined) return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
   s.pipelineOpen = true;
   const describes = target === 'S' ? (known as PreparedStatement) : null;
@@ -226,12 +237,11 @@ export function onClose(s: SessionState, step: Step): null {
   return null;
 }
 
-/** Sync: in copy-in mode the server ignores it, and no ReadyForQuery comes. */
+/**
+ * Sync: in copy-in mode the server ignores it, so it is not sent: should the copy just have failed there, it would answer.
+ */
 export function onSync(s: SessionState, step: Step): null {
-  if (s.copyIn && !s.copyEnded && !s.skipping) {
-    s.port.toServer(step, null);
-    return null;
-  }
+  if (s.copyIn && !s.copyEnded && !s.skipping) return null;
   s.skipping = false;
   s.pipelineOpen = false;
   s.forward(step, reply('Sync'));

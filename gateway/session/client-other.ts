@@ -2,7 +2,7 @@ import { decodeFunctionCall } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { gatewayDenied, recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
-import { judge } from './judge.ts';
+import { cancelledByUser, judge } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -33,6 +33,7 @@ export function onFunctionCall(s: SessionState, step: Step): Need | null {
 }
 
 function judgeCall(s: SessionState, oid: number, parameters: number): Judged | Need {
+  if (s.cancelled) return cancelledByUser(null);
   if (s.env.catalog() === null) return { kind: 'Catalog' };
   const raw = s.env.functionFacts(oid, parameters);
   if (raw === undefined) {

@@ -4,11 +4,12 @@ import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
-import { judge, judgeUnread, type Surroundings } from './judge.ts';
+import { cancelledByUser, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import type { Running, Undo } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
+import type { KnownSettings } from './settings.ts';
 import { afterLiteralSets } from './simulate.ts';
 import type { SessionState } from './state.ts';
 
@@ -30,7 +31,9 @@ interface Plan {
 /** Query: decides every statement of the string; forwards it as it is, or with the first denied one replaced. */
 export function onQuery(s: SessionState, step: Step): Need | null {
   const { text } = decodeQuery(step.body);
-  const decoded = decodeText(text, s.settings.clientEncoding);
+  if (s.cancelled) return forwardWhole(s, step, text, cancelledByUser(null));
+  const decoded = readText(s, text);
+  if (decoded !== undefined && 'kind' in decoded) return decoded;
   if (decoded === undefined) return forwardUnread(s, step, text, undecodable(s));
   const analysis = s.env.analyze(decoded.utf8);
   if (analysis === null) return { kind: 'Analysis' };
@@ -55,6 +58,14 @@ export function tooLong(s: SessionState): { reason: string; hint: string } {
   };
 }
 
+/** A text as the server will read it; undefined: that cannot be told. */
+export function readText(s: SessionState, text: Buffer): DecodedText | undefined | Need {
+  const { readingUnknown, readingTouched, clientEncoding } = s.settings;
+  const known = !readingUnknown && !(readingTouched && s.replies.length > 0);
+  if (known || s.env.policies(s.now).effective.unrestricted) return decodeText(text, clientEncoding);
+  return s.askFailed === null ? { kind: 'Settings' } : undefined;
+}
+
 export function undecodable(s: SessionState): { reason: string; hint: string } {
   return {
     reason: `its bytes are not valid in client_encoding ${s.settings.clientEncoding}, or that encoding cannot be read safely`,
@@ -64,7 +75,11 @@ export function undecodable(s: SessionState): { reason: string; hint: string } {
 
 /** Nobody could analyse it: class Any lets it pass, else it is refused. */
 function forwardUnread(s: SessionState, step: Step, text: Buffer, why: { reason: string; hint: string }): null {
-  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
+  return forwardWhole(s, step, text, judgeUnread(s.surroundings(), why.reason, why.hint));
+}
+
+/** One verdict for the whole string. */
+function forwardWhole(s: SessionState, step: Step, text: Buffer, judged: Judged): null {
   const statements = [{ judged, text: text.toString('utf8'), undo: [] }];
   forwardPlan(s, { statements, refusal: judged.refusal, prefix: 0 }, step, text);
   return null;
@@ -73,18 +88,7 @@ function forwardUnread(s: SessionState, step: Step, text: Buffer, why: { reason:
 /** PostgreSQL's own answer, in the place of the text (which must not reach a server that might read it otherwise). */
 function syntaxError(s: SessionState, step: Step, text: DecodedText, error: Analysis & { kind: 'SyntaxError' }): null {
   const unread = judgeUnread(s.surroundings(), 'syntax error', '');
-  const judged: Judged = unread.refusal === null ? unread : { ...unread, ...syntaxRefusal(error) };
-  forwardPlan(
-    s,
-    {
-      statements: [{ judged, text: text.utf8.toString('utf8'), undo: [] }],
-      refusal: judged.refusal,
-      prefix: 0,
-    },
-    step,
-    text.utf8,
-  );
-  return null;
+  return forwardWhole(s, step, text.utf8, unread.refusal === null ? unread : { ...unread, ...syntaxRefusal(error) });
 }
 
 export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<Judged, 'refusal' | 'decision'> {
@@ -102,10 +106,7 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
   let around: Around = { ...s.surroundings(), changed: s.settings.touched };
   for (const [index, raw] of statements.entries()) {
     const judgement = judge(around, raw);
-    if (judgement.kind === 'Wait') {
-      for (const { undo } of planned.toReversed()) s.names.undo(undo);
-      return judgement.need;
-    }
+    if (judgement.kind === 'Wait') return giveUp(s, planned, judgement.need);
     const { judged } = judgement;
     if (judged.refusal !== null) {
       // What follows is never reached, whatever it is.
@@ -115,11 +116,28 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
       const prefix = index === 0 ? 0 : text.original(raw.offset);
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
-    planned.push({ judged, text: textOf(text, raw), undo: applyNames(s, raw) });
+    const own = textOf(text, raw);
+    planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
+    if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
     around = after(s, around, raw, judged);
   }
   return { statements: planned, refusal: null, prefix: 0 };
 }
+
+/** The string is planned again when the answer is in. */
+function giveUp(s: SessionState, planned: readonly Planned[], need: Need): Need {
+  for (const { undo } of planned.toReversed()) s.names.undo(undo);
+  return need;
+}
+
+/** What a literal SET of search_path makes of the settings can be foreseen, once they are known. */
+function mustKnow(s: SessionState, around: Around, raw: RawStatement): boolean {
+  if (around.known !== null || around.clouded || around.aborted || around.askFailed !== null) return false;
+  if (s.env.policies(s.now).effective.unrestricted) return false;
+  return afterLiteralSets(raw, UNKNOWN, s.env.catalog() ?? null) !== null;
+}
+
+const UNKNOWN: KnownSettings = { searchPath: [], currentUser: '', sessionUser: '' };
 
 function textOf(text: DecodedText, raw: RawStatement): string {
   return text.utf8.toString('utf8', raw.offset, raw.offset + raw.length);

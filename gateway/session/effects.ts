@@ -6,18 +6,24 @@ import type { SessionState } from './state.ts';
 /** Settings that decide what names mean or who acts: only the server knows what a change makes of them. */
 const TRACKED = new Set(['search_path', 'role', 'session_authorization']);
 
+/** Settings that decide how the server reads the next text. */
+const READING = new Set(['client_encoding', 'standard_conforming_strings']);
+
 /** Statement classes that define something. */
 const DEFINING = new Set(['Ddl', 'Code', 'TempTable']);
 
 /** Notes what a statement does to the session's names; returns how to undo it. */
-export function applyNames(s: SessionState, raw: RawStatement): Undo[] {
-  return raw.effects.flatMap((effect) => applyName(s, effect));
+export function applyNames(s: SessionState, raw: RawStatement, text: string): Undo[] {
+  return raw.effects.flatMap((effect) => applyName(s, effect, text));
 }
 
 /** Notes what a statement that is being forwarded may do to settings, and to what names mean. */
 export function noteSettings(s: SessionState, raw: RawStatement, facts: Facts | null): void {
   if (raw.effects.some(endsTransaction)) s.settings.rolledBack();
   if (changesSettings(raw, facts)) s.settings.touch();
+  else if (raw.settings.some((c) => 'name' in c && c.kind !== 'Show' && READING.has(c.name.toLowerCase()))) {
+    s.settings.touchReading();
+  }
   if (facts !== null) noteDefinitions(s, facts);
 }
 
@@ -41,7 +47,9 @@ export function changesSettings(raw: RawStatement, facts: Facts | null): boolean
 
 /** The statement does nothing that `applyNames` or `noteSettings` would note. */
 export function isQuiet(raw: RawStatement, facts: Facts | null): boolean {
-  return raw.effects.length === 0 && !changesSettings(raw, facts) && (facts === null || definitionOf(facts) === null);
+  const shows = raw.settings.every(({ kind }) => kind === 'Show');
+  const defines = facts !== null && definitionOf(facts) !== null;
+  return raw.effects.length === 0 && shows && !defines && !changesSettings(raw, facts);
 }
 
 function noteDefinitions(s: SessionState, facts: Facts): void {
@@ -55,12 +63,12 @@ function definitionOf({ classes, relations }: Facts): 'Ddl' | 'TempTable' | null
   return classes.some((c) => DEFINING.has(c)) || relations.some((r) => DEFINING.has(r.verb)) ? 'Ddl' : null;
 }
 
-function applyName(s: SessionState, effect: SessionEffect): Undo[] {
+function applyName(s: SessionState, effect: SessionEffect, text: string): Undo[] {
   switch (effect.kind) {
     case 'Prepare':
-      return [s.names.setStatement(sqlName(effect.name), prepared(effect.inner))];
+      return [s.names.setStatement(sqlName(effect.name), prepared(effect.inner, text))];
     case 'Declare': {
-      const portal = { statement: prepared(effect.inner), held: effect.hold, running: null };
+      const portal = { statement: prepared(effect.inner, text), held: effect.hold, running: null };
       return [s.names.setPortal(sqlName(effect.name), portal)];
     }
     case 'Deallocate':
@@ -76,6 +84,7 @@ function applyName(s: SessionState, effect: SessionEffect): Undo[] {
   }
 }
 
-function prepared(inner: RawStatement): PreparedStatement {
-  return { text: '', raw: inner, parameterTypes: [], verdict: null };
+/** `text`: of the PREPARE or DECLARE, for the record of what runs by its name. */
+function prepared(inner: RawStatement, text: string): PreparedStatement {
+  return { text, raw: inner, parameterTypes: [], verdict: null };
 }

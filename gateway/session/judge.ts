@@ -51,6 +51,7 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   if (unavailable !== null) return judged(auditDenied(raw, unavailable));
   if (isRollback(raw)) return judged({ raw, facts: factsWithoutNames(raw), decision: ALLOWED, refusal: null });
   const inner = innerOf(s.names, raw);
+  if (inner === 'Uncertain') return { kind: 'Wait', need: { kind: 'Answers' } };
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
   const own = judgeAlone(s, raw);
@@ -78,6 +79,17 @@ export function auditDenied(raw: RawStatement | null, reason: string): Judged {
   return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.auditUnavailable } };
 }
 
+/** Cancelled before it was sent; the server's own words. */
+export function cancelledByUser(raw: RawStatement | null): Judged {
+  const message = 'canceling statement due to user request';
+  return {
+    raw,
+    facts: null,
+    decision: gatewayDenial(message, ''),
+    refusal: { code: SQLSTATE.queryCanceled, message },
+  };
+}
+
 /** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */
 function missing(raw: RawStatement, refusal: Refusal): Judged {
   return { raw, facts: factsWithoutNames(raw), decision: gatewayDenial(refusal.message, ''), refusal };
@@ -95,15 +107,22 @@ function isRollback(raw: RawStatement): boolean {
 }
 
 /** EXECUTE and FETCH run what was prepared or declared before: its facts count as well. */
-function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; missing: Refusal | null } {
+function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; missing: Refusal | null } | 'Uncertain' {
   for (const effect of raw.effects) {
     if (effect.kind !== 'Execute' && effect.kind !== 'Fetch') continue;
     const key = sqlName(effect.name);
+    if (names.isUncertain(effect.kind === 'Execute' ? names.statements : names.portals, key)) return 'Uncertain';
     const found = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key)?.statement;
     if (found === undefined) return { raw: null, missing: unknownName(effect) };
-    return { raw: found.raw, missing: null };
+    const unread = found.raw === null && found.verdict?.judged.facts !== null; // else it is the empty statement
+    return { raw: found.raw, missing: unread ? notUnderstood(effect) : null };
   }
   return { raw: null, missing: null };
+}
+
+/** Prepared by a Parse that nobody could read, under class Any, which does not count any more. */
+function notUnderstood(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {
+  return { code: SQLSTATE.denied, message: `what "${effect.name}" runs is not understood, so it is not run` };
 }
 
 function unknownName(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {

@@ -39,11 +39,26 @@ export interface Running {
   ended: boolean;
 }
 
-/** Undoes one change of a name; changes are undone in reverse order. */
+/** One change of a name, which the server may yet fail or skip. */
 export interface Undo {
   readonly names: Map<string, PreparedStatement> | Map<string, Portal>;
   readonly key: string;
-  readonly previous: PreparedStatement | Portal | undefined;
+  /** What the name meant before it. */
+  before: PreparedStatement | Portal | undefined;
+  /** The change of the same name before it; null: that one has been answered. */
+  previous: Undo | null;
+  /** The change of the same name after it. */
+  next: Undo | null;
+  /** `Progress.sent` when it was made. */
+  readonly mark: number;
+}
+
+/** How far the server's answers have come; the reply queue knows. */
+export interface Progress {
+  /** Counts the messages sent at which skipping ends: Sync, Query, FunctionCall. */
+  readonly sent: number;
+  /** A change made when so many had been sent may still fail, and what is sent now would not be skipped for it. */
+  mayFail(mark: number): boolean;
 }
 
 /** Bytes of a name that the server compares (NAMEDATALEN - 1). */
@@ -71,21 +86,48 @@ export function sqlName(name: string): string {
 export class Names {
   readonly statements = new Map<string, PreparedStatement>();
   readonly portals = new Map<string, Portal>();
+  readonly #progress: Progress;
+  /** The last change of each name that was changed since the server owed nothing. */
+  readonly #changedStatements = new Map<string, Undo>();
+  readonly #changedPortals = new Map<string, Undo>();
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+  }
 
   setStatement(key: string, value: PreparedStatement | undefined): Undo {
-    return change(this.statements, key, value);
+    return this.#change(this.statements, key, value);
   }
 
   setPortal(key: string, value: Portal | undefined): Undo {
-    return change(this.portals, key, value);
+    return this.#change(this.portals, key, value);
+  }
+
+  /**
+   * The change that made a name what it is here may yet fail on the server, and what is sent now would run all the same:
+   * its answer has to come first. Test: "a name whose second definition fails is judged as the first, behind a Sync".
+   */
+  isUncertain(names: Undo['names'], key: string): boolean {
+    const last = this.#changed(names).get(key);
+    return last !== undefined && this.#progress.mayFail(last.mark);
+  }
+
+  /** Everything has been answered: no name is uncertain. */
+  settled(): void {
+    this.#changedStatements.clear();
+    this.#changedPortals.clear();
+  }
+
+  /** The server has done what these stand for. */
+  confirm(changes: readonly Undo[]): void {
+    for (const change of changes) {
+      change.before = undefined;
+      change.previous = null;
+    }
   }
 
   undo(changes: readonly Undo[]): void {
-    for (let i = changes.length - 1; i >= 0; i--) {
-      const { names, key, previous } = changes[i]!;
-      if (previous === undefined) names.delete(key);
-      else (names as Map<string, unknown>).set(key, previous);
-    }
+    for (let i = changes.length - 1; i >= 0; i--) this.#undo(changes[i]!);
   }
 
   /** Every statement goes (DEALLOCATE ALL, DISCARD ALL). */
@@ -108,11 +150,36 @@ export class Names {
     }
     return left;
   }
-}
 
-function change<V extends PreparedStatement | Portal>(names: Map<string, V>, key: string, value: V | undefined): Undo {
-  const previous = names.get(key);
-  if (value === undefined) names.delete(key);
-  else names.set(key, value);
-  return { names: names as Map<string, PreparedStatement> | Map<string, Portal>, key, previous };
+  #changed(names: Undo['names']): Map<string, Undo> {
+    return names === this.statements ? this.#changedStatements : this.#changedPortals;
+  }
+
+  #undo(change: Undo): void {
+    const { names, key, before, previous, next } = change;
+    if (previous !== null) previous.next = next;
+    if (next !== null) {
+      // What was sent since stands, and follows on what was before this one.
+      // Test: "a failed definition does not take a later one of the same name with it".
+      next.before = before;
+      next.previous = previous;
+      return;
+    }
+    if (before === undefined) names.delete(key);
+    else (names as Map<string, unknown>).set(key, before);
+    if (previous === null) this.#changed(names).delete(key);
+    else this.#changed(names).set(key, previous);
+  }
+
+  #change<V extends PreparedStatement | Portal>(table: Map<string, V>, key: string, value: V | undefined): Undo {
+    const names = table as Undo['names'];
+    const changed = this.#changed(names);
+    const previous = changed.get(key) ?? null;
+    const undo: Undo = { names, key, before: table.get(key), previous, next: null, mark: this.#progress.sent };
+    if (previous !== null) previous.next = undo;
+    if (value === undefined) table.delete(key);
+    else table.set(key, value);
+    changed.set(key, undo);
+    return undo;
+  }
 }

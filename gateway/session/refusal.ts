@@ -28,6 +28,7 @@ export const SQLSTATE = {
   invalidAuthorization: '28000',
   adminShutdown: '57P01',
   idleSessionTimeout: '57P05',
+  idleInTransactionTimeout: '25P03',
   auditUnavailable: '58030',
   tooLarge: '54000',
   internalError: 'XX000',

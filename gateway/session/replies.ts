@@ -1,4 +1,4 @@
-import type { PreparedStatement, Running, Undo } from './names.ts';
+import type { PreparedStatement, Progress, Running, Undo } from './names.ts';
 import type { Question } from './question.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -61,19 +61,36 @@ export function reply(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind' | 'at' 
   };
 }
 
+/** The server skips nothing behind it for a failure in front of it. */
+function isBoundary({ kind }: Reply): boolean {
+  return kind === 'Sync' || kind === 'Query' || kind === 'FunctionCall';
+}
+
 /**
  * First in, first out, with cheap removal at the head. A CopyEnd mark never stands in front: nothing comes for it, and a
  * queue that held nothing else would look as if an answer were due (test: "a session goes on after COPY FROM").
  */
-export class ReplyQueue {
+export class ReplyQueue implements Progress {
   #items: Reply[] = [];
   #head = 0;
+  /** Boundaries pushed, and those whose answers have come. */
+  #sent = 0;
+  #answered = 0;
 
   get length(): number {
     return this.#items.length - this.#head;
   }
 
+  get sent(): number {
+    return this.#sent;
+  }
+
+  mayFail(mark: number): boolean {
+    return this.length > 0 && mark < this.#sent && mark >= this.#answered;
+  }
+
   push(item: Reply): void {
+    if (isBoundary(item)) this.#sent += 1;
     if (item.kind !== 'CopyEnd' || this.length > 0) this.#items.push(item);
   }
 
@@ -85,11 +102,13 @@ export class ReplyQueue {
   shift(): Reply | undefined {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;
+    if (isBoundary(item)) this.#answered += 1;
     do this.#head += 1;
     while (this.#items[this.#head]?.kind === 'CopyEnd');
     if (this.#head === this.#items.length) {
       this.#items = [];
       this.#head = 0;
+      this.#answered = this.#sent;
     } else if (this.#head > 1024) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
@@ -108,7 +127,9 @@ export class ReplyQueue {
 
   /** Removes the newest entry. */
   pop(): Reply | undefined {
-    return this.length === 0 ? undefined : this.#items.pop();
+    const item = this.length === 0 ? undefined : this.#items.pop();
+    if (item !== undefined && isBoundary(item)) this.#sent -= 1;
+    return item;
   }
 
   /** After an error in the extended protocol the server skips to Sync: takes out what it skips, oldest first. */

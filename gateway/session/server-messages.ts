@@ -1,5 +1,6 @@
 import {
   decodeCommandComplete,
+  decodeErrorHead,
   decodeErrorResponse,
   decodeParameterDescription,
   decodeParameterStatus,
@@ -9,7 +10,7 @@ import { ProtocolError } from '../wire/errors.ts';
 import type { Step } from '../wire/reader.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
 import { cutCompleted, cutFailed, cutReady } from './cut.ts';
-import type { Portal, Running } from './names.ts';
+import type { Portal, Undo } from './names.ts';
 import { readRows } from './question.ts';
 import { encodeRefusal, SQLSTATE } from './refusal.ts';
 import type { Reply } from './replies.ts';
@@ -84,19 +85,17 @@ function onNamed(s: SessionState, step: Step, kind: 'Parse' | 'Bind' | 'Close'):
   const head = expect(s, kind);
   s.replies.shift();
   if (head.question !== null) return;
-  abandonReplaced(s, head);
+  abandonReplaced(s, head.undo);
   s.port.toClient(step);
 }
 
-/** The portal that this Bind replaced, or this Close closed, will not go on. */
-function abandonReplaced(s: SessionState, head: Reply): void {
-  for (const { names, previous } of head.undo) {
-    if (names === s.names.portals && previous !== undefined) abandon(s, (previous as Portal).running);
+/** These changes of names stand: a portal that was replaced or closed by one will not go on. */
+export function abandonReplaced(s: SessionState, changes: readonly Undo[]): void {
+  for (const { names, before } of changes) {
+    const running = names === s.names.portals ? (before as Portal | undefined)?.running : null;
+    if (running != null) s.finish(running, 'Abandoned');
   }
-}
-
-function abandon(s: SessionState, running: Running | null): void {
-  if (running !== null) s.finish(running, 'Abandoned');
+  s.names.confirm(changes);
 }
 
 function onDescription(s: SessionState, step: Step): void {
@@ -120,6 +119,8 @@ function onComplete(s: SessionState, step: Step, tag: string | null): void {
     return;
   }
   const running = head.running[head.at];
+  if (running !== undefined) abandonReplaced(s, running.undo);
+  abandonReplaced(s, head.undo);
   if (head.cut !== null) {
     if (!cutCompleted(s, head, step, tag)) return;
   } else s.port.toClient(step);
@@ -135,6 +136,7 @@ function onSuspended(s: SessionState, step: Step): void {
   const head = expect(s, 'Execute');
   const [running] = head.running;
   if (running !== undefined) running.suspended = true;
+  s.names.confirm(head.undo);
   s.replies.shift();
   s.port.toClient(step);
 }
@@ -154,7 +156,15 @@ function onParameterStatus(s: SessionState, step: Step): void {
 
 /** ErrorResponse: ours if it carries the nonce of the reply it belongs to; else relayed as it is. */
 function onError(s: SessionState, step: Step): void {
-  const fields = decodeErrorResponse(step.body).fields;
+  onErrorFields(s, step, decodeErrorResponse(step.body).fields);
+}
+
+/** The first bytes of an ErrorResponse that is too long to hold: severity and code come first, ours are short. */
+export function onErrorHead(s: SessionState, step: Step): void {
+  onErrorFields(s, step, decodeErrorHead(step.raw).fields);
+}
+
+function onErrorFields(s: SessionState, step: Step, fields: ReadonlyMap<string, string>): void {
   const code = fields.get('C') ?? '';
   const head = s.replies.head();
   s.copyIn = false;
@@ -203,6 +213,7 @@ function failStatements(s: SessionState, head: Reply, code: string, ours: boolea
   for (const [i, running] of head.running.entries()) {
     if (i < head.at) continue;
     if (i > head.at) s.finish(running, 'Skipped');
+    else if (head.refusal?.code === SQLSTATE.queryCanceled) s.finish(running, 'Cancelled', code);
     else if (ours || head.kind === 'Refused') s.finish(running, 'Denied', head.refusal?.code ?? code);
     else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', code);
   }
@@ -211,7 +222,10 @@ function failStatements(s: SessionState, head: Reply, code: string, ours: boolea
 /** Extended protocol: the server drops everything up to the next Sync (54.2.3). */
 function skipToSync(s: SessionState): void {
   const { skipped, sync } = s.replies.takeToSync();
-  for (let i = skipped.length - 1; i >= 0; i--) s.names.undo(skipped[i]!.undo);
+  for (const item of skipped.toReversed()) {
+    for (const running of item.running.toReversed()) s.names.undo(running.undo);
+    s.names.undo(item.undo);
+  }
   for (const item of skipped) for (const running of item.running) s.finish(running, 'Skipped');
   if (!sync) s.skipping = true;
 }
@@ -222,6 +236,10 @@ function onReady(s: SessionState, step: Step): void {
   s.transaction = status;
   s.copyIn = false;
   s.replies.shift();
+  if (s.replies.length === 0) {
+    s.names.settled();
+    s.settings.reportedAll();
+  }
   for (const running of head.running) s.finish(running, 'Skipped');
   if (status === 'I') endTransaction(s);
   if (head.question !== null) return;

@@ -28,7 +28,7 @@ import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
 import type { Need } from './judged.ts';
 import { encodeRefusal } from './refusal.ts';
-import { onFunctionResult, onServerMessage } from './server-messages.ts';
+import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
 
@@ -40,6 +40,25 @@ const STATEMENTS: ReadonlySet<number> = new Set([
   FRONTEND.Execute,
   FRONTEND.FunctionCall,
 ]);
+
+/** What a server in copy-in mode reads; all else ends the connection (as in copyfromparse.c). */
+const COPYING: ReadonlySet<number> = new Set([
+  FRONTEND.CopyData,
+  FRONTEND.CopyDone,
+  FRONTEND.CopyFail,
+  FRONTEND.Flush,
+  FRONTEND.Sync,
+  FRONTEND.Terminate,
+]);
+
+/** A message that would wait for ever behind a COPY that waits for it. */
+function checkCopying(s: SessionState, type: number): void {
+  if (!s.copyIn || s.copyEnded || s.skipping || COPYING.has(type)) return;
+  throw new ProtocolError(`unexpected ${messageName('frontend', type)} during COPY FROM STDIN`);
+}
+
+/** Answered at once, but the server may keep the answers back until a Sync. */
+const PREPARES: ReadonlySet<string> = new Set(['Parse', 'Bind', 'DescribeStatement', 'DescribePortal', 'Close']);
 
 export class Session {
   readonly #state: SessionState;
@@ -68,6 +87,13 @@ export class Session {
     return this.#state.replies.length > 0;
   }
 
+  /** Nothing moves until the client says something: between statements, in copy-in, before a Sync. */
+  get waitsForClient(): boolean {
+    const { replies, copyIn, copyEnded } = this.#state;
+    if (this.busy) return false;
+    return copyIn ? !copyEnded : !replies.some(({ kind }) => !PREPARES.has(kind));
+  }
+
   /** The server has ended the session itself, in words that were relayed. */
   get fatal(): boolean {
     return this.#state.fatal;
@@ -83,6 +109,7 @@ export class Session {
     const need = this.#dispatch(step);
     if (need === null) {
       s.askFailed = null;
+      s.cancelled = false;
       return;
     }
     this.#waiting = step;
@@ -98,13 +125,25 @@ export class Session {
     if (step.kind === 'message') onServerMessage(s, step);
     else if (step.kind === 'run') this.#serverRun(step);
     else this.#serverHead(step);
-    if (this.#waiting !== null && s.replies.length === 0) this.#retry();
+    if (this.#waiting === null) return;
+    checkCopying(s, this.#waiting.type);
+    if (s.replies.length === 0) this.#retry();
   }
 
   /** Something that the environment was asked for is there. */
   wake(now: number, at = now): void {
     this.#time(now, at);
     if (this.#waiting !== null) this.#retry();
+  }
+
+  /** A CancelRequest came while a statement waits here and the server has nothing to do; false: it is the server's. */
+  cancelWaiting(now: number, at = now): boolean {
+    const s = this.#state;
+    if (this.#waiting === null || s.replies.length > 0 || !STATEMENTS.has(this.#waiting.type)) return false;
+    this.#time(now, at);
+    s.cancelled = true;
+    this.#retry();
+    return true;
   }
 
   /** The shared catalogue has been read after our definitions were committed. */
@@ -123,7 +162,10 @@ export class Session {
     const s = this.#state;
     this.#time(now, at);
     s.ended = true;
-    for (const item of s.replies.drain()) for (const running of item.running) s.finish(running, 'Unknown');
+    for (const { running, undo } of s.replies.drain()) {
+      for (const one of running) s.finish(one, 'Unknown');
+      for (const changes of [undo, ...running.map((one) => one.undo)]) abandonReplaced(s, changes);
+    }
     for (const { running } of s.names.portals.values()) if (running !== null) s.finish(running, 'Abandoned');
   }
 
@@ -141,6 +183,7 @@ export class Session {
 
   #dispatch(step: Step): Need | null {
     const s = this.#state;
+    checkCopying(s, step.type);
     if (step.kind === 'run') return this.#clientRun(step);
     if (s.skipping && step.type !== FRONTEND.Sync && step.type !== FRONTEND.Terminate) {
       s.spillForwarded = false;
@@ -229,12 +272,13 @@ export class Session {
     else head.question.chunks.push(Buffer.from(step.raw));
   }
 
-  /** A message too long to hold: relayed as it comes. Only notices and descriptions grow like that without need. */
+  /** A message too long to hold: relayed as it comes. Errors, notices and descriptions may quote what is long. */
   #serverHead(step: Step): void {
     const s = this.#state;
     const { type } = step;
     const head = s.replies.head();
     s.spillRelayed = head?.question === null || head === undefined;
+    if (type === BACKEND.ErrorResponse) return onErrorHead(s, step);
     if (type !== BACKEND.NoticeResponse && type !== BACKEND.RowDescription) {
       throw new ProtocolError(`${messageName('backend', type)} from the server is too long`);
     }

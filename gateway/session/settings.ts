@@ -8,6 +8,12 @@ export interface KnownSettings {
   readonly sessionUser: string;
 }
 
+/** How the server reads a text. */
+export interface Reading {
+  readonly clientEncoding: string;
+  readonly standardConformingStrings: boolean;
+}
+
 /** Names as this session sees them right now, by `nameKey`; what `Overlay` of name resolution reads. */
 export interface Answers {
   readonly relations: Map<string, KnownRelation | null>;
@@ -29,12 +35,31 @@ export class Settings {
   epoch = 0;
   /** The open transaction contains a change: its end may take it back. */
   touched = false;
+  /**
+   * What was sent may have changed how the server reads the next text, and it has not reported so yet: it does so with
+   * ReadyForQuery alone. Test: "a text that is sent behind a change of how texts are read waits for the server's word".
+   */
+  readingUnknown = false;
+  /** The open transaction contains such a change: an error takes it back at once. */
+  readingTouched = false;
   #ddl = false;
 
   /** A statement that may change search_path, role or the like has been forwarded. */
   touch(): void {
     this.touched = true;
+    this.readingUnknown = true;
     this.#forget();
+  }
+
+  /** A statement that changes client_encoding or standard_conforming_strings has been forwarded. */
+  touchReading(): void {
+    this.readingTouched = true;
+    this.readingUnknown = true;
+  }
+
+  /** ReadyForQuery, and nothing else is on its way: what was reported holds. */
+  reportedAll(): void {
+    this.readingUnknown = false;
   }
 
   /** A statement that defines something has been forwarded. */
@@ -48,6 +73,7 @@ export class Settings {
   /** The transaction ends, or part of it is rolled back: what was touched may be as it was before. */
   rolledBack(): void {
     if (this.touched) this.#forget();
+    if (this.touched || this.readingTouched) this.readingUnknown = true;
     if (this.#ddl) this.#forgetNames();
   }
 
@@ -55,6 +81,7 @@ export class Settings {
   endTransaction(): boolean {
     if (this.touched) this.#forget();
     this.touched = false;
+    this.readingTouched = false;
     const ddl = this.#ddl;
     if (ddl) this.#forgetNames();
     this.#ddl = false;
@@ -68,8 +95,11 @@ export class Settings {
     this.#forgetNames();
   }
 
-  answered(known: KnownSettings): void {
+  answered(known: KnownSettings, reading: Reading): void {
     this.known = known;
+    this.reported.set('client_encoding', reading.clientEncoding);
+    this.reported.set('standard_conforming_strings', reading.standardConformingStrings ? 'on' : 'off');
+    this.readingUnknown = false;
     this.#forgetNames();
   }
 

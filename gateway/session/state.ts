@@ -9,9 +9,9 @@ import { Settings } from './settings.ts';
 export class SessionState {
   readonly env: SessionEnvironment;
   readonly port: SessionPort;
-  readonly names = new Names();
-  readonly settings = new Settings();
   readonly replies = new ReplyQueue();
+  readonly names = new Names(this.replies);
+  readonly settings = new Settings();
   readonly rows = new RowMeter();
   /** Milliseconds since the epoch, of the event at hand. */
   now = 0;
@@ -32,6 +32,8 @@ export class SessionState {
   /** What remains of a spilled server message goes to the client. */
   spillRelayed = true;
   askFailed: string | null = null;
+  /** The statement at hand waited here when it was cancelled. */
+  cancelled = false;
   ended = false;
   /** The server has said FATAL: nothing of ours need follow. */
   fatal = false;

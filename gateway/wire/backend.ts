@@ -140,6 +140,15 @@ export function decodeErrorResponse(body: Buffer): ResponseFields {
   return { fields };
 }
 
+/** The fields of an ErrorResponse that are whole in its first bytes (header included). */
+export function decodeErrorHead(raw: Buffer): ResponseFields {
+  const fields = new Map<string, string>();
+  for (let at = 5, end = raw.indexOf(0, at + 1); end > at; at = end + 1, end = raw.indexOf(0, at + 1)) {
+    fields.set(String.fromCharCode(raw[at]!), raw.toString('utf8', at + 1, end));
+  }
+  return { fields };
+}
+
 export interface Report {
   readonly severity: 'ERROR' | 'FATAL' | 'PANIC' | 'WARNING' | 'NOTICE' | 'DEBUG' | 'INFO' | 'LOG';
   /** SQLSTATE. */

@@ -108,7 +108,8 @@ export class MessageReader {
   /** Adds received bytes; ignored after an error. */
   push(chunk: Buffer): void {
     if (this.#failure !== null || chunk.length === 0) return;
-    if (this.#position < this.#chunk.length) {
+    // Test: "chunks that are pushed between steps come out in the order in which they were pushed".
+    if (this.#position < this.#chunk.length || this.#queue.length > 0) {
       this.#queue.push(chunk);
       return;
     }

@@ -118,13 +118,25 @@ spec:
   expect(errors(example('gateway.yaml'), example('policies.yaml').replace(from, to))).toMatch(expected);
 });
 
-test('a Secret that is missing, and an object that is there twice', () => {
+test('a Secret without its key, and an object that is there twice', () => {
   expect(errors(example('gateway.yaml').replace('password: only-the-gateway-knows-1', 'other: x'), '')).toContain(
-    'key password is not among the manifests',
+    'spec.upstream.roles[0].secretRef: Secret orders-analyst-ro has no key password',
   );
   expect(errors(example('gateway.yaml'), `${example('policies.yaml')}---\n${example('policies.yaml')}`)).toContain(
     'is there twice',
   );
+});
+
+test('Secrets that are not there are told where they are named, and are no problem of the manifests', () => {
+  writeFileSync(join(directory, 'gateway.yaml'), example('gateway.yaml'));
+  expect(loadProject([directory], null)).toMatchObject({
+    ok: true,
+    missing: [
+      expect.stringMatching(
+        /gateway\.yaml:\d+: PostgresGateway\/orders: spec\.tls\.secretRef: Secret orders-gateway-tls is not among the manifests$/,
+      ),
+    ],
+  });
 });
 
 test('a path that does not exist', () => {

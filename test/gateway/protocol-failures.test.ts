@@ -242,7 +242,9 @@ describe('much data', () => {
     expect((await rss()) - before).toBeLessThan(400e6);
     client.socket.destroy();
     await expect
-      .poll(() => world.server.query(`SELECT 1 FROM pg_stat_activity WHERE pid = ${client.processId}`))
+      .poll(() => world.server.query(`SELECT 1 FROM pg_stat_activity WHERE pid = ${client.processId}`), {
+        timeout: 5_000,
+      })
       .toEqual([]);
   });
 

@@ -7,9 +7,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConfigDocument, Policy, Rule, SessionLimits } from '../../gateway/config/document.ts';
 import { freePort } from './free-port.ts';
+import { startIssuer, type TestIssuer } from './issuer.ts';
 import type { Postgres } from './postgres.ts';
 import { createCertificateAuthority } from './tls.ts';
-import { startTokenIssuer, type TokenIssuer } from './token-issuer.ts';
 
 /** A database role that the gateway logs in as. */
 export interface UpstreamRole {
@@ -46,7 +46,7 @@ export interface GatewayProcess {
   readonly peersPort: number;
   /** Where this one looks for a second replica. */
   readonly replicaPort: number;
-  readonly issuer: TokenIssuer;
+  readonly issuer: TestIssuer;
   token(username: string, groups?: readonly string[]): Promise<string>;
   /** What the process has printed so far. */
   output(): string;
@@ -63,7 +63,7 @@ const PROGRAM = path.join(import.meta.dirname, '../../gateway/main.ts');
 export async function startGatewayProcess(options: GatewayOptions): Promise<GatewayProcess> {
   const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'postern-gateway-'));
   const at = (name: string) => path.join(directory, name);
-  const issuer = options.replicaOf?.issuer ?? (await startTokenIssuer());
+  const issuer = options.replicaOf?.issuer ?? (await startIssuer());
   const { replicaOf } = options;
   const [port, adminPort] = [await freePort(), await freePort()];
   const peersPort = replicaOf?.replicaPort ?? (await freePort());
@@ -108,7 +108,8 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
     await sleep(50);
   }
   const ports = { host: 'localhost', port, adminPort, peersPort, replicaPort, pid: child.pid! } as const;
-  return { ...ports, ...files, issuer, token: issuer.token, output: () => output, end, stop };
+  const token = (username: string, groups: readonly string[] = []) => issuer.mint({ username, groups });
+  return { ...ports, ...files, issuer, token, output: () => output, end, stop };
 }
 
 async function writeSecrets({ roles, upstream }: GatewayOptions, directory: string, caFile: string): Promise<void> {
@@ -171,7 +172,7 @@ function documentOf(options: GatewayOptions, issuerUrl: string, port: number): C
           name: 'test',
           url: issuerUrl,
           audiences: ['postern'],
-          algorithms: ['ES256'],
+          algorithms: ['RS256'],
           claims: { username: 'email', groups: 'groups' },
           ca: null,
         },

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type CancelOutcome, CancelRegistry } from '../../gateway/net/cancel.ts';
 import type { RunningListener } from '../../gateway/net/listener.ts';
@@ -27,19 +28,19 @@ function replica(): Replica {
 /** Registers a session and tells how often it was cancelled. */
 function session({ registry }: Replica, processId: number, secretKey: Buffer) {
   const counter = { cancelled: 0, unregister: () => {} };
-  counter.unregister = registry.register(processId, secretKey, () => void counter.cancelled++);
+  counter.unregister = registry.register(processId, secretKey, async () => void counter.cancelled++);
   return counter;
 }
 
 describe('the registry', () => {
-  test('two sessions with the same process ID on different servers: the key tells them apart', () => {
+  test('two sessions with the same process ID on different servers: the key tells them apart', async () => {
     const here = replica();
     const [a, b] = [Buffer.from('aaaa'), randomBytes(32)];
     const first = session(here, 7, a);
     const second = session(here, 7, b);
-    expect(here.registry.cancel(7, b)).toBe(true);
+    expect(await here.registry.cancel(7, b)).toBe(true);
     expect([first.cancelled, second.cancelled]).toEqual([0, 1]);
-    expect(here.registry.cancel(7, a)).toBe(true);
+    expect(await here.registry.cancel(7, a)).toBe(true);
     expect([first.cancelled, second.cancelled]).toEqual([1, 1]);
   });
 
@@ -49,32 +50,45 @@ describe('the registry', () => {
     ['the key and more', 7, Buffer.from('aaaaa')],
     ['an empty key', 7, Buffer.alloc(0)],
     ['the key of another process ID', 8, Buffer.from('aaaa')],
-  ])('%s cancels nothing', (_name, processId, key) => {
+  ])('%s cancels nothing', async (_name, processId, key) => {
     const here = replica();
     const only = session(here, 7, Buffer.from('aaaa'));
-    expect(here.registry.cancel(processId, key)).toBe(false);
+    expect(await here.registry.cancel(processId, key)).toBe(false);
     expect(only.cancelled).toBe(0);
     expect(here.outcomes).toEqual(['Unknown']);
   });
 
-  test('a session that has ended is not cancelled, and a later one with its process ID is', () => {
+  test('a session that has ended is not cancelled, and a later one with its process ID is', async () => {
     const here = replica();
     const key = Buffer.from('aaaa');
     const first = session(here, 7, key);
     first.unregister();
-    expect(here.registry.cancel(7, key)).toBe(false);
+    expect(await here.registry.cancel(7, key)).toBe(false);
     const second = session(here, 7, key);
     first.unregister();
-    expect(here.registry.cancel(7, key)).toBe(true);
+    expect(await here.registry.cancel(7, key)).toBe(true);
     expect([first.cancelled, second.cancelled]).toEqual([0, 1]);
   });
 
-  test('the key is copied: what the caller does with its bytes later does not matter', () => {
+  test('the key is copied: what the caller does with its bytes later does not matter', async () => {
     const here = replica();
     const key = Buffer.from('aaaa');
     session(here, 7, key);
     key.fill(0);
-    expect(here.registry.cancel(7, Buffer.from('aaaa'))).toBe(true);
+    expect(await here.registry.cancel(7, Buffer.from('aaaa'))).toBe(true);
+  });
+
+  test('a request has been dealt with when the server has dealt with it', async () => {
+    const here = replica();
+    let deal = (): void => {};
+    here.registry.register(7, Buffer.from('aaaa'), () => new Promise((resolve) => (deal = resolve)));
+    const order: string[] = [];
+    const cancelled = here.registry.cancel(7, Buffer.from('aaaa')).then(() => order.push('answered'));
+    await setImmediate();
+    order.push('dealt with');
+    deal();
+    await cancelled;
+    expect(order).toEqual(['dealt with', 'answered']);
   });
 
   test('unknown requests are limited by address, and the limit recovers', () => {

@@ -46,7 +46,7 @@ test('a defect met by one session ends that session with XX000, sends nothing on
     recorder: { record() {}, end: (reason) => ends.push(reason) },
     statementBytes: 1000,
     now: Date.now,
-    cancelUpstream() {},
+    cancelUpstream: () => Promise.resolve(),
     refreshCatalog() {},
     onRecord() {},
     onForwarded() {},

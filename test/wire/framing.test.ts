@@ -33,6 +33,17 @@ function digest(steps: readonly { kind: string; type: number; raw: Buffer; count
   return out;
 }
 
+test('chunks that are pushed between steps come out in the order in which they were pushed', () => {
+  const reader = readerOf('frontend');
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((text) => encodeQuery(Buffer.from(text)));
+  reader.push(Buffer.concat([a!, b!]));
+  reader.push(c!);
+  const raws = [reader.next()?.raw, reader.next()?.raw];
+  reader.push(d!); // the first chunk is used up, the second one still waits
+  raws.push(reader.next()?.raw, reader.next()?.raw);
+  expect(raws).toEqual([a, b, c, d]);
+});
+
 describe.each(DIRECTIONS)('framing of the %s', (direction) => {
   const messages = messagesOf(direction);
   const stream = Buffer.concat(messages);

@@ -1,0 +1,205 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import * as frontend from '../../gateway/wire/frontend.ts';
+import { trace } from '../../gateway/wire/trace.ts';
+import { policy, rule } from '../policy/kit.ts';
+import { Conversation, directly } from './kit.ts';
+import { CALLABLE } from './model-server.ts';
+
+/** Statements of every kind that moves the session, allowed and denied (`secret`), failing and malformed. */
+const TEXTS = [
+  '',
+  'SELECT n FROM public.one',
+  'SELECT n FROM three',
+  'SELECT n FROM public.secret',
+  'INSERT INTO public.one VALUES (1)',
+  'INSERT INTO secret VALUES (1)',
+  'SELECT 1 / 0 FROM public.one',
+  'SELECT no_such_column FROM public.one',
+  'SELEC 1',
+  'BEGIN',
+  'COMMIT',
+  'ROLLBACK',
+  'SAVEPOINT a',
+  'ROLLBACK TO SAVEPOINT a',
+  'COPY public.one FROM STDIN',
+  'COPY public.secret FROM STDIN',
+  'COPY public.one TO STDOUT',
+  'COPY secret TO STDOUT',
+  'PREPARE s AS SELECT n FROM public.one',
+  'PREPARE s AS SELECT n FROM public.secret',
+  'EXECUTE s',
+  'DEALLOCATE s',
+  'DECLARE p CURSOR FOR SELECT n FROM public.one',
+  'DECLARE p CURSOR FOR SELECT n FROM public.secret',
+  'FETCH 1 FROM p',
+  'CLOSE p',
+  'SET search_path TO public',
+  "SET work_mem TO '9999GB'",
+] as const;
+
+const name = fc.constantFrom('', 's', 'p');
+const text = fc.constantFrom(...TEXTS);
+const string = fc.oneof(
+  { weight: 3, arbitrary: text },
+  { weight: 1, arbitrary: fc.array(text, { minLength: 2, maxLength: 3 }).map((texts) => texts.join('; ')) },
+);
+const target = fc.constantFrom<'S' | 'P'>('S', 'P');
+
+const parseOf = (texts: fc.Arbitrary<string>) =>
+  fc
+    .tuple(name, texts)
+    .map(([statement, sql]) => frontend.encodeParse({ statement, text: Buffer.from(sql), parameterTypes: [] }));
+const bind = fc
+  .tuple(name, name)
+  .map(([portal, statement]) =>
+    frontend.encodeBind({ portal, statement, formats: [], parameters: [], resultFormats: [] }),
+  );
+const execute = fc.tuple(name, fc.constantFrom(0, 1, 2)).map(([portal, rows]) => frontend.encodeExecute(portal, rows));
+const functionCall = fc
+  .constantFrom(CALLABLE, 666)
+  .map((functionOid) => frontend.encodeFunctionCall({ functionOid, formats: [], parameters: [], resultFormat: 0 }));
+const copying = fc.constantFrom(
+  frontend.encodeCopyData(Buffer.from('1\n')),
+  frontend.encodeCopyDone(),
+  frontend.encodeCopyFail(Buffer.from('no')),
+);
+
+/** A message that a counterexample shows in words. */
+function readable(bytes: Buffer): Buffer {
+  return Object.assign(Buffer.from(bytes), { [fc.toStringMethod]: () => trace('frontend', bytes).join() });
+}
+
+/** Whole exchanges as drivers send them, and single messages in any order. */
+function scripts(simple: fc.Arbitrary<string>, prepared: fc.Arbitrary<string>): fc.Arbitrary<Buffer[]> {
+  const query = simple.map((sql) => frontend.encodeQuery(Buffer.from(sql)));
+  const parse = parseOf(prepared);
+  const message = fc.oneof(
+    { weight: 6, arbitrary: query },
+    { weight: 3, arbitrary: parse },
+    { weight: 4, arbitrary: bind },
+    { weight: 4, arbitrary: execute },
+    { weight: 1, arbitrary: fc.tuple(target, name).map(([of, called]) => frontend.encodeDescribe(of, called)) },
+    { weight: 1, arbitrary: fc.tuple(target, name).map(([of, called]) => frontend.encodeClose(of, called)) },
+    { weight: 4, arbitrary: fc.constant(frontend.encodeSync()) },
+    { weight: 1, arbitrary: fc.constant(frontend.encodeFlush()) },
+    { weight: 1, arbitrary: functionCall },
+    { weight: 4, arbitrary: copying },
+  );
+  const exchange = fc.oneof(
+    message.map((one) => [one]),
+    fc
+      .tuple(name, parse, execute, fc.boolean())
+      .map(([called, parsed, executed, synced]) => [
+        parsed,
+        frontend.encodeBind({ portal: called, statement: called, formats: [], parameters: [], resultFormats: [] }),
+        executed,
+        ...(synced ? [frontend.encodeSync()] : []),
+      ]),
+  );
+  return fc.array(exchange, { minLength: 1, maxLength: 12 }).map((exchanges) => exchanges.flat().map(readable));
+}
+
+/** What moves next: the client's bytes, the server's reading, the server's answers, the parser. */
+const schedule = fc.array(fc.nat(3), { maxLength: 60 });
+
+function converse(messages: readonly Buffer[], moves: readonly number[], lateAnalysis: boolean): Conversation {
+  const talk = new Conversation();
+  talk.world.lateAnalysis = lateAnalysis;
+  const left = [...messages];
+  for (const move of moves) {
+    if (move === 0 && left.length > 0 && talk.ended === null) talk.send(left.shift()!);
+    else if (move === 1) talk.serve();
+    else if (move === 2) talk.answer();
+    else if (talk.ended === null) talk.wake();
+  }
+  if (talk.ended === null) talk.send(...left);
+  talk.settle();
+  return talk;
+}
+
+const FATAL = /^FATAL/;
+/** In an aborted transaction nothing can be asked of the server: what needs an answer gets the transaction's own error. */
+const [UNASKED, DENIED] = ['ERROR 25P02', 'ERROR 42501'];
+/** The server looks for what EXECUTE and FETCH name when they run, the gateway when they are prepared: the same error, earlier. */
+const LOOKED_UP = /EXECUTE|FETCH/;
+/** What follows the end of a transaction in one string may be refused: a SET before it may have been taken back by it. */
+const CLOUDED = /(?:COMMIT|ROLLBACK)[^;]*;/;
+
+test('a conversation through the gateway is the one with a server that denies by itself, whatever is sent and whenever', () => {
+  fc.assert(
+    fc.property(
+      scripts(
+        string.filter((sql) => !CLOUDED.test(sql)),
+        string.filter((sql) => !LOOKED_UP.test(sql)),
+      ),
+      schedule,
+      fc.boolean(),
+      (messages, moves, late) => {
+        const talk = converse(messages, moves, late);
+        const expected = directly(messages);
+        const broken = expected.at(-1);
+        if (broken !== undefined && FATAL.test(broken)) {
+          // Both sides end it; how much of what came before was still answered is a matter of time.
+          expect(talk.got.at(-1)).toBe(broken);
+          expect(expected.slice(0, talk.got.length - 1)).toEqual(talk.got.slice(0, -1));
+        } else {
+          expect(talk.faults).toEqual([]);
+          expect(talk.got.map((line, i) => (line === UNASKED && expected[i] === DENIED ? DENIED : line))).toEqual(
+            expected,
+          );
+          expect(talk.stuck).toBe(false);
+        }
+      },
+    ),
+  );
+});
+
+test('no statement runs without an intent that allows it, and every intent has one outcome, whatever is sent', () => {
+  fc.assert(
+    fc.property(scripts(string, string), schedule, fc.boolean(), (messages, moves, late) => {
+      const talk = converse(messages, moves, late);
+      talk.session.close();
+      expect(talk.faults.filter((fault) => / ran /.test(fault))).toEqual([]);
+      expect(talk.recordProblems()).toEqual([]);
+    }),
+  );
+});
+
+test('what was prepared unread under Any is not run by EXECUTE or FETCH when Any is gone', () => {
+  const talk = new Conversation();
+  const restricted = talk.world.policies;
+  talk.world.policies = [policy('dbas', [rule('all', { statements: ['Any'], relations: ['*.*'] })])];
+  const long = Buffer.from(`SELECT n FROM public.secret -- ${'x'.repeat(2000)}`);
+  talk.send(frontend.encodeParse({ statement: 's', text: long, parameterTypes: [] }), frontend.encodeSync());
+  talk.settle();
+  talk.world.policies = restricted;
+  talk.send(frontend.encodeQuery(Buffer.from('EXECUTE s')));
+  talk.settle();
+  expect(talk.got).toEqual(['ParseComplete', 'ReadyForQuery I', 'ERROR 42501', 'ReadyForQuery I']);
+  expect(talk.faults).toEqual([]);
+});
+
+test.each([
+  ['Query', [frontend.encodeQuery(Buffer.from('SELECT n FROM three'))], []],
+  [
+    'Parse',
+    [frontend.encodeParse({ statement: '', text: Buffer.from('SELECT n FROM three'), parameterTypes: [] })],
+    [frontend.encodeSync()],
+  ],
+])(
+  'a %s that waits here when it is cancelled is answered as the server would, and never runs',
+  (kind, messages, then) => {
+    const talk = new Conversation();
+    talk.world.lateAnalysis = true;
+    talk.send(...messages);
+    expect(talk.session.cancelWaiting(talk.world.now)).toBe(true);
+    talk.send(...then);
+    talk.settle();
+    expect(talk.got).toEqual(['ERROR 57014', 'ReadyForQuery I']);
+    expect(talk.sent.join()).not.toContain('three');
+    const last = talk.records.at(-1);
+    expect(last).toMatchObject(kind === 'Query' ? { kind: 'outcome', status: 'Cancelled' } : { kind: 'prepare' });
+    expect(talk.session.cancelWaiting(talk.world.now)).toBe(false);
+  },
+);
