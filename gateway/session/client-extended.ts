@@ -15,7 +15,7 @@ import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
 import { auditDenied, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
-import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
+import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -34,7 +34,7 @@ export function onParse(s: SessionState, raw: Buffer, body: Buffer): Need | null
   const parse = decodeParse(body);
   const read = readParse(s, parse);
   if ('kind' in read) return read;
-  const { judged, text } = read;
+  const { judged, text, why } = read;
   const recorded = s.nextStatement();
   const { facts, decision } = judged;
   const revision = s.env.policies(s.now).revision;
@@ -43,6 +43,7 @@ export function onParse(s: SessionState, raw: Buffer, body: Buffer): Need | null
   const statement: PreparedStatement = {
     text,
     raw: judged.raw,
+    unread: why,
     parameterTypes: parse.parameterTypes,
     verdict: null,
   };
@@ -68,6 +69,7 @@ export function onParseHead(s: SessionState, raw: Buffer): boolean {
   const statement: PreparedStatement = {
     text: raw.toString('utf8', end + 1),
     raw: null,
+    unread: why,
     parameterTypes: [],
     verdict: null,
   };
@@ -77,28 +79,35 @@ export function onParseHead(s: SessionState, raw: Buffer): boolean {
   return true;
 }
 
-function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
+interface Read {
+  readonly judged: Judged;
+  readonly text: string;
+  readonly why: Unread | null;
+}
+
+function readParse(s: SessionState, parse: Parse): Read | Need {
   const decoded = decodeText(parse.text, s.settings.clientEncoding);
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
-  if (decoded === undefined) return { judged: unread(s, undecodable(s)), text };
+  const notRead = (why: Unread): Read => ({ judged: unread(s, why), text, why });
+  if (decoded === undefined) return notRead(undecodable(s));
   const analysis = s.env.analyze(decoded.utf8);
   if (analysis === null) return { kind: 'Analysis' };
-  if (analysis.kind === 'NotUnderstood') return { judged: unread(s, analysis), text };
+  if (analysis.kind === 'NotUnderstood') return notRead(analysis);
   if (analysis.kind === 'SyntaxError') {
-    const judged = unread(s, { reason: 'syntax error', hint: '' });
-    return { judged: judged.refusal === null ? judged : { ...judged, ...syntaxRefusal(analysis) }, text };
+    const read = notRead({ reason: 'syntax error', hint: '' });
+    return read.judged.refusal === null ? read : { ...read, judged: { ...read.judged, ...syntaxRefusal(analysis) } };
   }
   const [first] = analysis.statements;
-  if (first === undefined) return { judged: EMPTY, text };
-  if (analysis.statements.length > 1) return { judged: severalCommands(), text };
+  if (first === undefined) return { judged: EMPTY, text, why: null };
+  if (analysis.statements.length > 1) return { judged: severalCommands(), text, why: null };
   const judgement = judge(s.surroundings(), first);
-  return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text };
+  return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text, why: null };
 }
 
 /** The empty statement does nothing: EmptyQueryResponse. */
 const EMPTY: Judged = { raw: null, facts: null, decision: { verdict: 'Allow', by: null, shadow: [] }, refusal: null };
 
-function unread(s: SessionState, why: { reason: string; hint: string }): Judged {
+function unread(s: SessionState, why: Unread): Judged {
   return judgeUnread(s.surroundings(), why.reason, why.hint);
 }
 
@@ -124,8 +133,7 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return auditDenied(statement.raw, unavailable);
   const { verdict, raw } = statement;
-  if (raw === null && verdict === null) return unread(s, tooLong(s));
-  if (raw === null) return verdict!.judged.facts === null ? verdict!.judged : unread(s, tooLong(s));
+  if (raw === null) return statement.unread === null ? EMPTY : unread(s, statement.unread);
   const { effective, timed } = s.env.policies(s.now);
   const fresh =
     verdict !== null &&
@@ -152,7 +160,7 @@ export function onBindHead(s: SessionState, raw: Buffer): Need | null {
 
 /** Bind is execution: input functions and constant functions run here. */
 function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | null {
-  const statement = s.names.statements.get(protocolName(message.statement));
+  const statement = s.names.statements.get(protocolName(message.statement)) ?? unseen(s, message.statement);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
   const judged = judgePrepared(s, statement);
   if ('kind' in judged) return judged;
@@ -177,7 +185,7 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
 export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const { portal: name } = decodeExecute(body);
-  const portal = s.names.portals.get(protocolName(name));
+  const portal = s.names.portals.get(protocolName(name)) ?? unseenPortal(s, name);
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const judged = judgePrepared(s, portal.statement);
   if ('kind' in judged) return judged;
@@ -193,11 +201,9 @@ export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | nu
 }
 
 function startEffects(s: SessionState, portal: Portal): Undo[] {
-  const { raw, verdict } = portal.statement;
-  if (raw === null) {
-    if (verdict?.judged !== EMPTY) s.settings.touch();
-    return [];
-  }
+  const { raw, verdict, unread: why } = portal.statement;
+  if (why !== null) s.settings.touch();
+  if (raw === null) return [];
   noteSettings(s, raw, verdict?.judged.facts ?? null);
   return applyNames(s, raw);
 }
@@ -205,9 +211,11 @@ function startEffects(s: SessionState, portal: Portal): Undo[] {
 export function onDescribe(s: SessionState, raw: Buffer, body: Buffer): null {
   const { target, name } = decodeDescribe(body);
   const known = target === 'S' ? s.names.statements.get(protocolName(name)) : s.names.portals.get(protocolName(name));
-  if (known === undefined) return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
+  if (known === undefined && unseen(s, name) === undefined) {
+    return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
+  }
   s.pipelineOpen = true;
-  const describes = target === 'S' ? (known as PreparedStatement) : null;
+  const describes = target === 'S' ? ((known as PreparedStatement | undefined) ?? null) : null;
   s.forward(raw, reply(target === 'S' ? 'DescribeStatement' : 'DescribePortal', { describes }));
   return null;
 }
@@ -231,6 +239,30 @@ export function onSync(s: SessionState, raw: Buffer): null {
   s.pipelineOpen = false;
   s.forward(raw, reply('Sync'));
   return null;
+}
+
+/**
+ * What a name stands for that was not made before our eyes: by a function, such as a cursor that it returned. Only class
+ * Any may use it, and whether there is such a thing is for the server to say.
+ */
+function unseen(s: SessionState, name: string): PreparedStatement | undefined {
+  if (!s.env.policies(s.now).effective.unrestricted) return undefined;
+  const why = { reason: 'the name was given inside the database, not by this session', hint: '' };
+  return {
+    text: Buffer.from(name, 'latin1').toString('utf8'),
+    raw: null,
+    unread: why,
+    parameterTypes: [],
+    verdict: null,
+  };
+}
+
+function unseenPortal(s: SessionState, name: string): Portal | undefined {
+  const statement = unseen(s, name);
+  if (statement === undefined) return undefined;
+  const portal: Portal = { statement, held: false, running: null };
+  s.names.setPortal(protocolName(name), portal);
+  return portal;
 }
 
 function noSuchStatement(name: string): Refusal {

@@ -1,7 +1,7 @@
-import { decodeFunctionCall } from '../wire/frontend.ts';
-import { gatewayDenied, recordIntent } from './client-simple.ts';
+import { decodeFunctionCall, decodeFunctionCallHead, type FunctionCallHead } from '../wire/frontend.ts';
+import { recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
-import { judge } from './judge.ts';
+import { judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -10,7 +10,18 @@ import type { SessionState } from './state.ts';
 /** FunctionCall: a call by OID, judged as the call of the function that has it. */
 export function onFunctionCall(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const call = decodeFunctionCall(body);
-  const judged = judgeCall(s, call.functionOid, call.parameters.length);
+  return callFunction(s, raw, { ...call, parameterCount: call.parameters.length });
+}
+
+/** A large FunctionCall, such as lo_write of megabytes: decided by its head. The rest goes where the head went. */
+export function onFunctionCallHead(s: SessionState, raw: Buffer): Need | null {
+  const need = callFunction(s, raw, decodeFunctionCallHead(raw));
+  s.spillForwarded = need === null && s.replies.last()?.refusal === null;
+  return need;
+}
+
+function callFunction(s: SessionState, raw: Buffer, call: FunctionCallHead): Need | null {
+  const judged = judgeCall(s, call.functionOid, call.parameterCount);
   if ('kind' in judged) return judged;
   const { formats } = call;
   const parameters = call.parameters.map((value, i) => {
@@ -22,7 +33,10 @@ export function onFunctionCall(s: SessionState, raw: Buffer, body: Buffer): Need
     name === undefined ? `function call of OID ${call.functionOid}` : `function call of ${name.schema}.${name.name}`;
   const running = recordIntent(s, 'FunctionCall', text, judged, parameters);
   const { refusal } = judged;
-  if (refusal === null && judged.raw !== null) noteSettings(s, judged.raw, judged.facts);
+  if (refusal === null) {
+    if (judged.raw === null) s.settings.touch();
+    else noteSettings(s, judged.raw, judged.facts);
+  }
   s.pipelineOpen = false;
   s.forward(
     refusal === null ? raw : replacement.functionCall(),
@@ -35,11 +49,8 @@ function judgeCall(s: SessionState, oid: number, parameters: number): Judged | N
   if (s.env.catalog() === null) return { kind: 'Catalog' };
   const raw = s.env.functionFacts(oid, parameters);
   if (raw === undefined) {
-    return gatewayDenied(
-      null,
-      `function call denied: no function with OID ${oid} is known`,
-      'Call the function by name in a SELECT.',
-    );
+    const hint = 'Call the function by name in a SELECT.';
+    return judgeUnread(s.surroundings(), `no function with OID ${oid} is known`, hint);
   }
   const judgement = judge(s.surroundings(), raw);
   return judgement.kind === 'Wait' ? judgement.need : judgement.judged;

@@ -69,5 +69,5 @@ function applyName(s: SessionState, effect: SessionEffect): Undo[] {
 }
 
 function prepared(inner: RawStatement): PreparedStatement {
-  return { text: '', raw: inner, parameterTypes: [], verdict: null };
+  return { text: '', raw: inner, unread: null, parameterTypes: [], verdict: null };
 }

@@ -22,7 +22,7 @@ import type { Step } from '../wire/reader.ts';
 import { BACKEND, FRONTEND, messageName } from '../wire/types.ts';
 import { satisfy } from './asking.ts';
 import { onBind, onBindHead, onClose, onDescribe, onExecute, onParse, onParseHead, onSync } from './client-extended.ts';
-import { onCopyData, onCopyEnd, onFunctionCall } from './client-other.ts';
+import { onCopyData, onCopyEnd, onFunctionCall, onFunctionCallHead } from './client-other.ts';
 import { onQuery, onQueryHead } from './client-simple.ts';
 import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
@@ -195,7 +195,8 @@ export class Session {
       const need = onBindHead(s, raw);
       s.spillForwarded = need === null && !s.skipping;
       return need;
-    } else throw new ProtocolError(`${messageName('frontend', type)} is too long`);
+    } else if (type === FRONTEND.FunctionCall) return onFunctionCallHead(s, raw);
+    else throw new ProtocolError(`${messageName('frontend', type)} is too long`);
     return null;
   }
 
