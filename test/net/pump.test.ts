@@ -23,28 +23,27 @@ async function pair(): Promise<[net.Socket, net.Socket]> {
   return [outer, inner];
 }
 
-test('a defect met by one session ends that session with XX000, sends nothing on and is reported', async () => {
+interface Parts {
+  readonly environment: SessionEnvironment;
+  readonly settle: AuditLog['settle'];
+  readonly faults?: unknown[];
+  readonly ends?: string[];
+}
+
+/** A pump between two connections: the outer ends of both, and its own end of the client's. */
+async function startPump({ environment, settle, faults = [], ends = [] }: Parts) {
   const [client, clientSide] = await pair();
   const [server, serverSide] = await pair();
-  const faults: unknown[] = [];
-  const ends: string[] = [];
-  const defect = new TypeError('a defect');
-  const broken = new Proxy({} as SessionEnvironment, {
-    get() {
-      throw defect;
-    },
-  });
-  const audit = { settle: () => {} } as unknown as AuditLog;
   const pump = new Pump({
     client: clientSide,
     server: serverSide,
     clientRest: Buffer.alloc(0),
     serverRest: Buffer.alloc(0),
-    environment: () => broken,
+    environment: () => environment,
     reported: new Map(),
-    audit,
+    audit: { settle } as AuditLog,
     recorder: { record() {}, end: (reason) => ends.push(reason) },
-    statementBytes: 1000,
+    statementBytes: 200_000,
     now: Date.now,
     cancelUpstream() {},
     refreshCatalog() {},
@@ -54,9 +53,22 @@ test('a defect met by one session ends that session with XX000, sends nothing on
     onEnd() {},
   });
   pump.start();
-  const [got, forwarded] = [[] as Buffer[], [] as Buffer[]];
-  client.on('data', (chunk) => got.push(chunk));
+  const forwarded: Buffer[] = [];
   server.on('data', (chunk) => forwarded.push(chunk));
+  return { client, clientSide, server, forwarded };
+}
+
+test('a defect met by one session ends that session with XX000, sends nothing on and is reported', async () => {
+  const [faults, ends]: [unknown[], string[]] = [[], []];
+  const defect = new TypeError('a defect');
+  const environment = new Proxy({} as SessionEnvironment, {
+    get() {
+      throw defect;
+    },
+  });
+  const { client, server, forwarded } = await startPump({ environment, settle() {}, faults, ends });
+  const got: Buffer[] = [];
+  client.on('data', (chunk) => got.push(chunk));
   const ended = Promise.all([once(client, 'end'), once(server, 'end')]);
   client.write(encodeQuery(Buffer.from('SELECT 1')));
   await ended;
@@ -64,4 +76,32 @@ test('a defect met by one session ends that session with XX000, sends nothing on
   expect(ends).toEqual(['InternalError']);
   expect(decodeErrorResponse(Buffer.concat(got).subarray(5)).fields.get('C')).toBe('XX000');
   expect(Buffer.concat(forwarded).toString('latin1')).toBe('X\0\0\0\x04');
+});
+
+test('while records are being written no more than a bounded number of bytes is read ahead, and none is lost', async () => {
+  const allowed = { verdict: 'Allow', by: null, shadow: [] } as const;
+  const effective = { unrestricted: true, session: { rows: null } };
+  const environment = {
+    statementBytes: 200_000,
+    policies: () => ({ effective, revision: '', timed: false }),
+    analyze: () => ({ kind: 'NotUnderstood', reason: 'not here', hint: '' }),
+    decide: () => allowed,
+    over: () => null,
+  } as unknown as SessionEnvironment;
+  let written = (): void => {};
+  let patient = true;
+  const settle: AuditLog['settle'] = (done) => {
+    if (patient) written = () => done(null);
+    else done(null);
+  };
+  const { client, clientSide, forwarded } = await startPump({ environment, settle });
+  const query = encodeQuery(Buffer.alloc(100_000, 'x'));
+  for (let i = 0; i < 300; i++) client.write(query);
+  await expect.poll(() => clientSide.isPaused()).toBe(true);
+  expect(clientSide.bytesRead).toBeLessThan(2 * 1024 * 1024);
+  expect(forwarded).toEqual([]);
+  patient = false;
+  written();
+  const total = () => forwarded.reduce((sum, { length }) => sum + length, 0);
+  await expect.poll(total, { timeout: 5000 }).toBe(300 * query.length);
 });
