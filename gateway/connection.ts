@@ -187,6 +187,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     applicationName: upstream.parameters.get('application_name') ?? '',
   };
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
+  const leaveDatabase = gateway.catalog.use(database);
   const cancelUpstream = () => void upstream.cancel().catch(() => {});
   const pump = new Pump({
     client: socket,
@@ -206,6 +207,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     onFault: (error) => gateway.log.error({ err: error, role, database }, 'a session failed in an unforeseen way'),
     onEnd: (reason, bytes) => {
       unregister();
+      leaveDatabase();
       gateway.sessions.remove(pump);
       observer.end(reason);
       gateway.metrics.bytes('Downstream').inc(bytes.toClient);
