@@ -16,6 +16,7 @@ import {
   decodeFlush,
   decodeSync,
   decodeTerminate,
+  encodeFlush,
   encodeTerminate,
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
@@ -41,8 +42,13 @@ const STATEMENTS: ReadonlySet<number> = new Set([
   FRONTEND.FunctionCall,
 ]);
 
+/** The server may owe so many answers: what is remembered for each of them must not fill the memory. */
+const MAX_OUTSTANDING = 32_768;
+
 export class Session {
   readonly #state: SessionState;
+  /** So many answers were owed that the client is not read until half of them have come. */
+  #full = false;
   /** The client step that waits for an answer. */
   #waiting: Step | null = null;
 
@@ -51,9 +57,9 @@ export class Session {
     for (const [name, value] of reported) this.#state.settings.reported.set(name, value);
   }
 
-  /** A client step waits: no other may be given before `resume` was called. */
+  /** A client step waits, or too many answers are owed: no other may be given before `resume` was called. */
   get busy(): boolean {
-    return this.#waiting !== null || this.#state.ended;
+    return this.#waiting !== null || this.#full || this.#state.ended;
   }
 
   /** Nothing is outstanding and no transaction is open: the session may end without loss. */
@@ -80,6 +86,7 @@ export class Session {
     const need = this.#dispatch(step);
     if (need === null) {
       s.askFailed = null;
+      if (s.replies.length >= MAX_OUTSTANDING) this.#fill();
       return;
     }
     this.#waiting = step;
@@ -96,6 +103,10 @@ export class Session {
     else if (step.kind === 'run') this.#serverRun(step.type, step.raw, step.count);
     else this.#serverHead(step.type, step.raw);
     if (this.#waiting !== null && s.replies.length === 0) this.#retry();
+    if (this.#full && s.replies.length <= MAX_OUTSTANDING / 2) {
+      this.#full = false;
+      if (!this.busy) s.port.resume();
+    }
   }
 
   /** Something that the environment was asked for is there. */
@@ -121,6 +132,12 @@ export class Session {
     s.ended = true;
     for (const item of s.replies.drain()) for (const running of item.running) s.finish(running, 'Unknown');
     for (const { running } of s.names.portals.values()) if (running !== null) s.finish(running, 'Abandoned');
+  }
+
+  #fill(): void {
+    this.#full = true;
+    // Without it the answers of a pipeline without Sync would be waited for in vain.
+    if (this.#state.pipelineOpen) this.#state.port.toServer(encodeFlush(), null);
   }
 
   #retry(): void {

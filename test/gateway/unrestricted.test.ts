@@ -84,6 +84,17 @@ describe('FunctionCall', () => {
   });
 });
 
+test('a pipeline of 40,000 messages without a Sync is answered whole', async () => {
+  dba.send(parse('SELECT', 'none'), encodeFlush());
+  await dba.until('1');
+  const pair = Buffer.concat([bind('', 'none'), encodeExecute('', 0)]);
+  const batch = Buffer.concat(Array.from({ length: 1000 }, () => pair));
+  for (let i = 0; i < 20; i++) dba.send(batch);
+  dba.send(encodeSync());
+  await expect.poll(() => dba.words.at(-1), { timeout: 25_000, interval: 100 }).toBe('Z:I');
+  expect(dba.words.filter((word) => word === 'C:SELECT_1').length).toBe(20_000);
+}, 30_000);
+
 test('a statement of 65,536 parameters is described', async () => {
   const parameters = Array.from({ length: 65_536 }, (_, i) => `($${i + 1}::int)`);
   dba.send(parse(`VALUES ${parameters.join(',')}`, 'many'), encodeDescribe('S', 'many'), encodeFlush());

@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { AuditLog } from '../../gateway/audit/record.ts';
 import { Pump } from '../../gateway/net/pump.ts';
 import type { SessionEnvironment } from '../../gateway/session/environment.ts';
-import { decodeErrorResponse } from '../../gateway/wire/backend.ts';
+import { decodeErrorResponse, encodeCommandComplete, encodeReadyForQuery } from '../../gateway/wire/backend.ts';
 import { encodeQuery } from '../../gateway/wire/frontend.ts';
 
 const sockets: net.Socket[] = [];
@@ -78,23 +78,26 @@ test('a defect met by one session ends that session with XX000, sends nothing on
   expect(Buffer.concat(forwarded).toString('latin1')).toBe('X\0\0\0\x04');
 });
 
-test('while records are being written no more than a bounded number of bytes is read ahead, and none is lost', async () => {
-  const allowed = { verdict: 'Allow', by: null, shadow: [] } as const;
+/** Everything is allowed and nothing understood. */
+function permissive(): SessionEnvironment {
   const effective = { unrestricted: true, session: { rows: null } };
-  const environment = {
+  return {
     statementBytes: 200_000,
     policies: () => ({ effective, revision: '', timed: false }),
     analyze: () => ({ kind: 'NotUnderstood', reason: 'not here', hint: '' }),
-    decide: () => allowed,
+    decide: () => ({ verdict: 'Allow', by: null, shadow: [] }),
     over: () => null,
   } as unknown as SessionEnvironment;
+}
+
+test('while records are being written no more than a bounded number of bytes is read ahead, and none is lost', async () => {
   let written = (): void => {};
   let patient = true;
   const settle: AuditLog['settle'] = (done) => {
     if (patient) written = () => done(null);
     else done(null);
   };
-  const { client, clientSide, forwarded } = await startPump({ environment, settle });
+  const { client, clientSide, forwarded } = await startPump({ environment: permissive(), settle });
   const query = encodeQuery(Buffer.alloc(100_000, 'x'));
   for (let i = 0; i < 300; i++) client.write(query);
   await expect.poll(() => clientSide.isPaused()).toBe(true);
@@ -104,4 +107,17 @@ test('while records are being written no more than a bounded number of bytes is 
   written();
   const total = () => forwarded.reduce((sum, { length }) => sum + length, 0);
   await expect.poll(total, { timeout: 5000 }).toBe(300 * query.length);
+});
+
+test('a client that sends without end while the server owes it answers is not read without end', async () => {
+  const { client, clientSide, server } = await startPump({ environment: permissive(), settle: (done) => done(null) });
+  const queries = Buffer.concat(Array.from({ length: 1000 }, () => encodeQuery(Buffer.from('x'))));
+  for (let i = 0; i < 200; i++) client.write(queries);
+  await expect.poll(() => clientSide.isPaused(), { timeout: 5000 }).toBe(true);
+  const read = clientSide.bytesRead;
+  expect(read).toBeLessThan(queries.length * 50);
+  const answer = Buffer.concat([encodeCommandComplete('SELECT 0'), encodeReadyForQuery('I')]);
+  server.write(Buffer.concat(Array.from({ length: 30_000 }, () => answer)));
+  client.resume();
+  await expect.poll(() => clientSide.bytesRead, { timeout: 5000 }).toBeGreaterThan(read);
 });
