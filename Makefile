@@ -52,7 +52,7 @@ fuzz: install ## The property tests, for longer. ARGS=test/wire for one room
 	FUZZ_RUNS=$${FUZZ_RUNS:-20000} vitest run --testTimeout=1800000 $(ARGS)
 
 golden: install ## Regenerate golden files from what the code does now; read the diff before you commit it
-	UPDATE_GOLDEN=1 vitest run --update $(ARGS)
+	UPDATE_GOLDEN=1 vitest run $(ARGS) --update
 
 types: install ## Regenerate generated files
 	@set -e; for generator in tools/generate-*.ts; do if [ -e "$$generator" ]; then node "$$generator"; fi; done

@@ -187,6 +187,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     applicationName: upstream.parameters.get('application_name') ?? '',
   };
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
+  const leaveDatabase = gateway.catalog.use(database);
   const cancelUpstream = () =>
     upstream.cancel().catch((error: unknown) => {
       gateway.log.warn({ err: error, role, database }, 'a running statement could not be cancelled');
@@ -209,6 +210,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     onFault: (error) => gateway.log.error({ err: error, role, database }, 'a session failed in an unforeseen way'),
     onEnd: (reason, bytes) => {
       unregister();
+      leaveDatabase();
       gateway.sessions.remove(pump);
       observer.end(reason);
       gateway.metrics.bytes('Downstream').inc(bytes.toClient);

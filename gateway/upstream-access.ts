@@ -99,7 +99,8 @@ export class UpstreamAccess {
     const { mode } = this.#upstream.tls;
     if (mode === 'Disable') return false;
     const ca = this.ca()?.toString('utf8');
-    const name = mode === 'VerifyCA' ? { checkServerIdentity: () => undefined } : { servername: host };
+    // What the certificate must name; pg itself tells the server, unless it is an address.
+    const name = mode === 'VerifyCA' ? { checkServerIdentity: () => undefined } : { host };
     return { rejectUnauthorized: mode !== 'Require', ...name, ...(ca === undefined ? {} : { ca }) };
   }
 }

@@ -19,25 +19,39 @@ export class Catalog {
     this.#options = options;
   }
 
-  /** The last snapshot read; undefined: none yet. */
+  /**
+   * A session uses the database until the returned function is called: what is defined there is looked for. Soon after
+   * the last one has gone our connection goes as well, or it would stand in the way of DROP DATABASE and of CREATE
+   * DATABASE … TEMPLATE (test: "a database that nobody uses any more can be dropped").
+   */
+  use(database: string): () => void {
+    return this.#database(database).use();
+  }
+
+  /** The last snapshot read; undefined: none that is known to hold. */
   snapshot(database: string): CatalogSnapshot | undefined {
     return this.#databases.get(database)?.snapshot;
   }
 
   /** Waits for a first snapshot; rejects if it cannot be had. */
   async ensure(database: string): Promise<CatalogSnapshot> {
-    let known = this.#databases.get(database);
-    if (known === undefined) {
-      known = new Database(database, this.#options);
-      this.#databases.set(database, known);
-    }
+    const known = this.#database(database);
     return known.snapshot ?? (await known.load());
   }
 
   /** Reads again whatever has changed; a load that runs already may have begun too early, so it does not count. */
   async refresh(database: string): Promise<CatalogSnapshot> {
     await this.ensure(database);
-    return await this.#databases.get(database)!.load();
+    return await this.#database(database).load();
+  }
+
+  #database(name: string): Database {
+    let known = this.#databases.get(name);
+    if (known === undefined) {
+      known = new Database(name, this.#options, () => this.#databases.delete(name));
+      this.#databases.set(name, known);
+    }
+    return known;
   }
 
   async close(): Promise<void> {
@@ -89,10 +103,17 @@ const DIGEST = `SELECT pg_catalog.concat_ws('/', ${[
 
 type Row = Record<string, unknown>;
 
+/** For how long what was read is kept for the next session that uses the database; milliseconds. */
+const REMEMBERED = 600_000;
+
 class Database {
-  snapshot: CatalogSnapshot | undefined;
   readonly #name: string;
   readonly #options: CatalogOptions;
+  readonly #forget: () => void;
+  #snapshot: CatalogSnapshot | undefined;
+  #users = 0;
+  /** The connection was given up: the snapshot holds only once its digest has been compared. */
+  #resting = false;
   #connection: CatalogConnection | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
@@ -100,9 +121,25 @@ class Database {
   #version = 0;
   #closed = false;
 
-  constructor(name: string, options: CatalogOptions) {
+  constructor(name: string, options: CatalogOptions, forget: () => void) {
     this.#name = name;
     this.#options = options;
+    this.#forget = forget;
+  }
+
+  get snapshot(): CatalogSnapshot | undefined {
+    return this.#resting ? undefined : this.#snapshot;
+  }
+
+  use(): () => void {
+    this.#users += 1;
+    let used = true;
+    return () => {
+      if (!used) return;
+      used = false;
+      this.#users -= 1;
+      if (this.#users === 0) this.#schedule();
+    };
   }
 
   /** One look at a time on the one connection. */
@@ -123,9 +160,10 @@ class Database {
     try {
       this.#connection ??= await this.#connect();
       const digest = String((await this.#rows(DIGEST))[0]?.digest);
-      if (this.snapshot === undefined || digest !== this.#digest) this.snapshot = await this.#read();
+      if (this.#snapshot === undefined || digest !== this.#digest) this.#snapshot = await this.#read();
       this.#digest = digest;
-      return this.snapshot;
+      this.#resting = false;
+      return this.#snapshot;
     } catch (error) {
       await this.#connection?.end().catch(() => {});
       this.#connection = null;
@@ -170,11 +208,26 @@ class Database {
     return (await this.#connection!.query(text)).rows;
   }
 
-  #schedule(): void {
+  #schedule(delay = this.#options.pollInterval ?? 1000): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.load().catch(() => {}), this.#options.pollInterval ?? 1000);
+    this.#timer = setTimeout(() => this.#onTime(), delay);
     this.#timer.unref();
+  }
+
+  #onTime(): void {
+    if (this.#users > 0) this.load().catch(() => {});
+    else if (this.#connection === null) this.#forget();
+    else this.#work = this.#work.then(() => this.#rest());
+  }
+
+  async #rest(): Promise<void> {
+    if (this.#users > 0) return this.#schedule();
+    this.#resting = true;
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#schedule(REMEMBERED);
+    await connection?.end().catch(() => {});
   }
 }
 

@@ -18,6 +18,9 @@ const HELD_MESSAGE = 1024 * 1024;
 const MAX_MESSAGE = 0x3fffffff;
 /** Greatest server message of the kinds that are looked into. */
 const HELD_ANSWER = 1024 * 1024;
+/** The client is not read while so many messages, or bytes, wait for their records. */
+const MAX_STAGED = 4096;
+const HELD_STAGED = 1024 * 1024;
 /** A client that says nothing more but may still read is probed for life this often while a statement runs. */
 const PROBE_INTERVAL = 500;
 
@@ -55,6 +58,8 @@ export class Pump implements SessionPort {
   readonly #toServer: Outbox;
   /** Messages whose records have not reached their durability. */
   #staged: StagedUnit[] = [];
+  /** Bytes of those, and of the ones whose records are being written. */
+  #stagedBytes = 0;
   #settling = false;
   #recorded = false;
   #ended = false;
@@ -145,8 +150,9 @@ export class Pump implements SessionPort {
   // SessionPort
 
   toServer(bytes: Bytes, reply: Reply | null): void {
-    if (this.#recorded || this.#settling) this.#staged.push({ bytes, reply });
-    else this.#toServer.push(bytes);
+    if (!this.#recorded && !this.#settling) return this.#toServer.push(bytes);
+    this.#staged.push({ bytes, reply });
+    this.#stagedBytes += bytes.length;
   }
 
   toClient(bytes: Bytes): void {
@@ -313,17 +319,22 @@ export class Pump implements SessionPort {
     this.#settling = false;
     if (this.#ended) return;
     if (error === null) {
-      for (const { bytes } of units) this.#toServer.push(bytes);
+      this.#release(units);
       this.#forwarded();
     } else {
       // What was staged after these hangs on them: all of it is refused together.
       const all = [...units, ...this.#staged];
       this.#staged = [];
+      this.#stagedBytes = 0;
       this.#recorded = false;
       this.#waitingSince = null;
       this.#session.refuseStaged(all, error.message);
     }
-    if (this.#staged.length > 0 && !this.#recorded) this.#releaseStaged();
+    if (!this.#recorded) {
+      // Staged only because of the order: no record of theirs is outstanding.
+      this.#release(this.#staged);
+      this.#staged = [];
+    }
     this.#afterTurn();
   }
 
@@ -333,17 +344,19 @@ export class Pump implements SessionPort {
     this.#waitingSince = null;
   }
 
-  /** Staged only because of the order: no record of theirs is outstanding. */
-  #releaseStaged(): void {
-    for (const { bytes } of this.#staged) this.#toServer.push(bytes);
-    this.#staged = [];
+  #release(units: readonly StagedUnit[]): void {
+    for (const { bytes } of units) {
+      this.#toServer.push(bytes);
+      this.#stagedBytes -= bytes.length;
+    }
   }
 
   /** Backpressure both ways: a slow reader stops the other side. */
   #flow(): void {
     if (this.#ended) return;
     const { client, server } = this.#o;
-    const clientMay = !this.#session.busy && !this.#cutting && !server.writableNeedDrain && this.#staged.length < 4096;
+    const staging = this.#staged.length < MAX_STAGED && this.#stagedBytes < HELD_STAGED;
+    const clientMay = !this.#session.busy && !this.#cutting && !server.writableNeedDrain && staging;
     if (clientMay !== this.#clientFlows) clientMay ? client.resume() : client.pause();
     this.#clientFlows = clientMay;
     const serverMay = !client.writableNeedDrain;

@@ -8,7 +8,15 @@ const FREE = new Set(
     'default_transaction_isolation default_transaction_deferrable transaction_isolation transaction_deferrable ' +
     'escape_string_warning constraint_exclusion cursor_tuple_fraction from_collapse_limit join_collapse_limit ' +
     'plan_cache_mode random_page_cost seq_page_cost cpu_tuple_cost cpu_index_tuple_cost cpu_operator_cost ' +
-    'effective_cache_size geqo geqo_threshold max_parallel_workers_per_gather parallel_setup_cost parallel_tuple_cost'
+    'effective_cache_size geqo geqo_effort geqo_generations geqo_pool_size geqo_seed geqo_selection_bias geqo_threshold ' +
+    'max_parallel_workers_per_gather min_parallel_index_scan_size min_parallel_table_scan_size parallel_leader_participation ' +
+    'parallel_setup_cost parallel_tuple_cost jit_above_cost jit_inline_above_cost jit_optimize_above_cost seed ' +
+    // How values are written, and how long the server waits for a client.
+    'lc_monetary lc_numeric lc_time xmlbinary xmloption quote_all_identifiers timezone_abbreviations ' +
+    'client_connection_check_interval tcp_keepalives_count tcp_keepalives_idle tcp_keepalives_interval tcp_user_timeout ' +
+    // pg_dump, and the scripts that it writes; what they create is a matter of classes Ddl and Code.
+    'synchronize_seqscans check_function_bodies default_table_access_method default_tablespace default_text_search_config ' +
+    'default_toast_compression default_with_oids'
   ).split(' '),
 );
 
@@ -76,6 +84,8 @@ function checkValue(effective: EffectivePolicies, name: string, value: string | 
       return effective.session.readOnly && !isOn(lower) ? 'the session is read-only by policy' : null;
     case 'work_mem':
       return workMemory(lower);
+    case 'restrict_nonsystem_relation_kind':
+      return /^view, ?foreign-table$/.test(lower) ? null : `${name} may only be set to view, foreign-table`;
     default:
       return TIMEOUTS.has(name)
         ? checkTimeout(effective, name, lower)

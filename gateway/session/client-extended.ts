@@ -15,7 +15,7 @@ import { gatewayDenied, readText, recordIntent, syntaxRefusal, tooLong, undecoda
 import { applyNames, isQuiet, noteSettings } from './effects.ts';
 import { auditDenied, cancelledByUser, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
-import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
+import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -36,7 +36,7 @@ export function onParse(s: SessionState, step: Step): Need | null {
   const parse = decodeParse(step.body);
   const read = readParse(s, parse);
   if ('kind' in read) return read;
-  const { judged, text } = read;
+  const { judged, text, why } = read;
   const recorded = s.nextStatement();
   const { facts, decision } = judged;
   const revision = s.env.policies(s.now).revision;
@@ -46,6 +46,7 @@ export function onParse(s: SessionState, step: Step): Need | null {
   const statement: PreparedStatement = {
     text,
     raw: judged.raw,
+    unread: why,
     parameterTypes: parse.parameterTypes,
     verdict: null,
   };
@@ -72,6 +73,7 @@ export function onParseHead(s: SessionState, step: Step): boolean {
   const statement: PreparedStatement = {
     text: raw.toString('utf8', end + 1),
     raw: null,
+    unread: why,
     parameterTypes: [],
     verdict: null,
   };
@@ -81,30 +83,37 @@ export function onParseHead(s: SessionState, step: Step): boolean {
   return true;
 }
 
-function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
-  if (s.cancelled) return { judged: cancelledByUser(null), text: parse.text.toString('utf8') };
+interface Read {
+  readonly judged: Judged;
+  readonly text: string;
+  readonly why: Unread | null;
+}
+
+function readParse(s: SessionState, parse: Parse): Read | Need {
+  if (s.cancelled) return { judged: cancelledByUser(null), text: parse.text.toString('utf8'), why: null };
   const decoded = readText(s, parse.text);
   if (decoded !== undefined && 'kind' in decoded) return decoded;
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
-  if (decoded === undefined) return { judged: unread(s, undecodable(s)), text };
+  const notRead = (why: Unread): Read => ({ judged: unread(s, why), text, why });
+  if (decoded === undefined) return notRead(undecodable(s));
   const analysis = s.env.analyze(decoded.utf8);
   if (analysis === null) return { kind: 'Analysis' };
-  if (analysis.kind === 'NotUnderstood') return { judged: unread(s, analysis), text };
+  if (analysis.kind === 'NotUnderstood') return notRead(analysis);
   if (analysis.kind === 'SyntaxError') {
-    const judged = unread(s, { reason: 'syntax error', hint: '' });
-    return { judged: judged.refusal === null ? judged : { ...judged, ...syntaxRefusal(analysis) }, text };
+    const read = notRead({ reason: 'syntax error', hint: '' });
+    return read.judged.refusal === null ? read : { ...read, judged: { ...read.judged, ...syntaxRefusal(analysis) } };
   }
   const [first] = analysis.statements;
-  if (first === undefined) return { judged: EMPTY, text };
-  if (analysis.statements.length > 1) return { judged: severalCommands(), text };
+  if (first === undefined) return { judged: EMPTY, text, why: null };
+  if (analysis.statements.length > 1) return { judged: severalCommands(), text, why: null };
   const judgement = judge(s.surroundings(), first);
-  return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text };
+  return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text, why: null };
 }
 
 /** The empty statement does nothing: EmptyQueryResponse. */
 const EMPTY: Judged = { raw: null, facts: null, decision: { verdict: 'Allow', by: null, shadow: [] }, refusal: null };
 
-function unread(s: SessionState, why: { reason: string; hint: string }): Judged {
+function unread(s: SessionState, why: Unread): Judged {
   return judgeUnread(s.surroundings(), why.reason, why.hint);
 }
 
@@ -132,8 +141,7 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return auditDenied(statement.raw, unavailable);
   const { verdict, raw } = statement;
-  if (raw === null && verdict === null) return unread(s, tooLong(s));
-  if (raw === null) return verdict!.judged.facts === null ? verdict!.judged : unread(s, tooLong(s));
+  if (raw === null) return statement.unread === null ? EMPTY : unread(s, statement.unread);
   const { effective, timed } = s.env.policies(s.now);
   const fresh =
     verdict !== null &&
@@ -162,7 +170,7 @@ export function onBindHead(s: SessionState, step: Step): Need | null {
 function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | null {
   const key = protocolName(message.statement);
   if (s.names.isUncertain(s.names.statements, key)) return ANSWERS;
-  const statement = s.names.statements.get(key);
+  const statement = s.names.statements.get(key) ?? unseen(s, message.statement);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
   const judged = judgePrepared(s, statement);
   if ('kind' in judged) return judged;
@@ -189,7 +197,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   const { portal: name } = decodeExecute(step.body);
   const key = protocolName(name);
   if (s.names.isUncertain(s.names.portals, key)) return ANSWERS;
-  const portal = s.names.portals.get(key);
+  const portal = s.names.portals.get(key) ?? unseenPortal(s, name);
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const judged = judgePrepared(s, portal.statement);
   if ('kind' in judged) return judged;
@@ -205,12 +213,9 @@ export function onExecute(s: SessionState, step: Step): Need | null {
 }
 
 function startEffects(s: SessionState, portal: Portal): Undo[] {
-  const { raw, verdict } = portal.statement;
-  if (raw === null) {
-    if (verdict?.judged !== EMPTY) s.settings.touch();
-    return [];
-  }
-  if (verdict?.quiet === true) return [];
+  const { raw, verdict, unread: why } = portal.statement;
+  if (why !== null) s.settings.touch();
+  if (raw === null || verdict?.quiet === true) return [];
   noteSettings(s, raw, verdict?.judged.facts ?? null);
   return applyNames(s, raw, portal.statement.text);
 }
@@ -221,9 +226,10 @@ export function onDescribe(s: SessionState, step: Step): Need | null {
   const key = protocolName(name);
   if (s.names.isUncertain(names, key)) return ANSWERS;
   const known = names.get(key);
-  if (known === undefined) return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
+  if (known === undefined && unseen(s, name) === undefined)
+    return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
   s.pipelineOpen = true;
-  const describes = target === 'S' ? (known as PreparedStatement) : null;
+  const describes = target === 'S' ? ((known as PreparedStatement | undefined) ?? null) : null;
   s.forward(step, reply(target === 'S' ? 'DescribeStatement' : 'DescribePortal', { describes }));
   return null;
 }
@@ -246,6 +252,30 @@ export function onSync(s: SessionState, step: Step): null {
   s.pipelineOpen = false;
   s.forward(step, reply('Sync'));
   return null;
+}
+
+/**
+ * What a name stands for that was not made before our eyes: by a function, such as a cursor that it returned. Only class
+ * Any may use it, and whether there is such a thing is for the server to say.
+ */
+function unseen(s: SessionState, name: string): PreparedStatement | undefined {
+  if (!s.env.policies(s.now).effective.unrestricted) return undefined;
+  const why = { reason: 'the name was given inside the database, not by this session', hint: '' };
+  return {
+    text: Buffer.from(name, 'latin1').toString('utf8'),
+    raw: null,
+    unread: why,
+    parameterTypes: [],
+    verdict: null,
+  };
+}
+
+function unseenPortal(s: SessionState, name: string): Portal | undefined {
+  const statement = unseen(s, name);
+  if (statement === undefined) return undefined;
+  const portal: Portal = { statement, held: false, running: null };
+  s.names.setPortal(protocolName(name), portal);
+  return portal;
 }
 
 function noSuchStatement(name: string): Refusal {

@@ -1,8 +1,8 @@
-import { decodeFunctionCall } from '../wire/frontend.ts';
+import { decodeFunctionCall, decodeFunctionCallHead, type FunctionCallHead } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
-import { gatewayDenied, recordIntent } from './client-simple.ts';
+import { recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
-import { cancelledByUser, judge } from './judge.ts';
+import { cancelledByUser, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -11,7 +11,18 @@ import type { SessionState } from './state.ts';
 /** FunctionCall: a call by OID, judged as the call of the function that has it. */
 export function onFunctionCall(s: SessionState, step: Step): Need | null {
   const call = decodeFunctionCall(step.body);
-  const judged = judgeCall(s, call.functionOid, call.parameters.length);
+  return callFunction(s, step, { ...call, parameterCount: call.parameters.length });
+}
+
+/** A large FunctionCall, such as lo_write of megabytes: decided by its head. The rest goes where the head went. */
+export function onFunctionCallHead(s: SessionState, step: Step): Need | null {
+  const need = callFunction(s, step, decodeFunctionCallHead(step.raw));
+  s.spillForwarded = need === null && s.replies.last()?.refusal === null;
+  return need;
+}
+
+function callFunction(s: SessionState, step: Step, call: FunctionCallHead): Need | null {
+  const judged = judgeCall(s, call.functionOid, call.parameterCount);
   if ('kind' in judged) return judged;
   const { formats } = call;
   const parameters = call.parameters.map((value, i) => {
@@ -23,7 +34,10 @@ export function onFunctionCall(s: SessionState, step: Step): Need | null {
     name === undefined ? `function call of OID ${call.functionOid}` : `function call of ${name.schema}.${name.name}`;
   const running = recordIntent(s, 'FunctionCall', text, judged, parameters);
   const { refusal } = judged;
-  if (refusal === null && judged.raw !== null) noteSettings(s, judged.raw, judged.facts);
+  if (refusal === null) {
+    if (judged.raw === null) s.settings.touch();
+    else noteSettings(s, judged.raw, judged.facts);
+  }
   s.pipelineOpen = false;
   s.forward(
     refusal === null ? step : replacement.functionCall(),
@@ -37,11 +51,8 @@ function judgeCall(s: SessionState, oid: number, parameters: number): Judged | N
   if (s.env.catalog() === null) return { kind: 'Catalog' };
   const raw = s.env.functionFacts(oid, parameters);
   if (raw === undefined) {
-    return gatewayDenied(
-      null,
-      `function call denied: no function with OID ${oid} is known`,
-      'Call the function by name in a SELECT.',
-    );
+    const hint = 'Call the function by name in a SELECT.';
+    return judgeUnread(s.surroundings(), `no function with OID ${oid} is known`, hint);
   }
   const judgement = judge(s.surroundings(), raw);
   return judgement.kind === 'Wait' ? judgement.need : judgement.judged;

@@ -86,5 +86,5 @@ function applyName(s: SessionState, effect: SessionEffect, text: string): Undo[]
 
 /** `text`: of the PREPARE or DECLARE, for the record of what runs by its name. */
 function prepared(inner: RawStatement, text: string): PreparedStatement {
-  return { text, raw: inner, parameterTypes: [], verdict: null };
+  return { text, raw: inner, unread: null, parameterTypes: [], verdict: null };
 }

@@ -1,11 +1,19 @@
 import type { RawStatement } from '../sql/facts.ts';
 import type { Judged, Verdict } from './judged.ts';
 
+/** Why a statement is not understood, and what to do about it. */
+export interface Unread {
+  readonly reason: string;
+  readonly hint: string;
+}
+
 /** A prepared statement, made by Parse or by SQL PREPARE: one namespace. */
 export interface PreparedStatement {
   readonly text: string;
-  /** null: not understood, and allowed all the same (class Any). */
+  /** null: the empty statement, or one not understood and allowed all the same (class Any). */
   readonly raw: RawStatement | null;
+  /** Why it was not understood; null: it was. */
+  readonly unread: Unread | null;
   /** Type OIDs that Parse gave or the server described; shorter than the parameters where not known. */
   parameterTypes: readonly number[];
   /** The last verdict, for as long as what it hung on has not changed. */

@@ -16,13 +16,14 @@ import {
   decodeFlush,
   decodeSync,
   decodeTerminate,
+  encodeFlush,
   encodeTerminate,
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { BACKEND, FRONTEND, messageName } from '../wire/types.ts';
 import { satisfy } from './asking.ts';
 import { onBind, onBindHead, onClose, onDescribe, onExecute, onParse, onParseHead, onSync } from './client-extended.ts';
-import { onCopyData, onCopyEnd, onFunctionCall } from './client-other.ts';
+import { onCopyData, onCopyEnd, onFunctionCall, onFunctionCallHead } from './client-other.ts';
 import { onQuery, onQueryHead } from './client-simple.ts';
 import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
@@ -60,8 +61,13 @@ function checkCopying(s: SessionState, type: number): void {
 /** Answered at once, but the server may keep the answers back until a Sync. */
 const PREPARES: ReadonlySet<string> = new Set(['Parse', 'Bind', 'DescribeStatement', 'DescribePortal', 'Close']);
 
+/** The server may owe so many answers: what is remembered for each of them must not fill the memory. */
+const MAX_OUTSTANDING = 32_768;
+
 export class Session {
   readonly #state: SessionState;
+  /** So many answers were owed that the client is not read until half of them have come. */
+  #full = false;
   /** The client step that waits for an answer. */
   #waiting: Step | null = null;
 
@@ -70,9 +76,9 @@ export class Session {
     for (const [name, value] of reported) this.#state.settings.reported.set(name, value);
   }
 
-  /** A client step waits: no other may be given before `resume` was called. */
+  /** A client step waits, or too many answers are owed: no other may be given before `resume` was called. */
   get busy(): boolean {
-    return this.#waiting !== null || this.#state.ended;
+    return this.#waiting !== null || this.#full || this.#state.ended;
   }
 
   /** Nothing is outstanding and no transaction is open: the session may end without loss. */
@@ -110,6 +116,7 @@ export class Session {
     if (need === null) {
       s.askFailed = null;
       s.cancelled = false;
+      if (s.replies.length >= MAX_OUTSTANDING) this.#fill();
       return;
     }
     this.#waiting = step;
@@ -125,9 +132,14 @@ export class Session {
     if (step.kind === 'message') onServerMessage(s, step);
     else if (step.kind === 'run') this.#serverRun(step);
     else this.#serverHead(step);
-    if (this.#waiting === null) return;
-    checkCopying(s, this.#waiting.type);
-    if (s.replies.length === 0) this.#retry();
+    if (this.#waiting !== null) {
+      checkCopying(s, this.#waiting.type);
+      if (s.replies.length === 0) this.#retry();
+    }
+    if (this.#full && s.replies.length <= MAX_OUTSTANDING / 2) {
+      this.#full = false;
+      if (!this.busy) s.port.resume();
+    }
   }
 
   /** Something that the environment was asked for is there. */
@@ -172,6 +184,12 @@ export class Session {
   #time(now: number, at: number): void {
     this.#state.now = now;
     this.#state.at = at;
+  }
+
+  #fill(): void {
+    this.#full = true;
+    // Without it the answers of a pipeline without Sync would be waited for in vain.
+    if (this.#state.pipelineOpen) this.#state.port.toServer(encodeFlush(), null);
   }
 
   #retry(): void {
@@ -245,7 +263,8 @@ export class Session {
       const need = onBindHead(s, step);
       s.spillForwarded = need === null && !s.skipping;
       return need;
-    } else throw new ProtocolError(`${messageName('frontend', step.type)} is too long`);
+    } else if (step.type === FRONTEND.FunctionCall) return onFunctionCallHead(s, step);
+    else throw new ProtocolError(`${messageName('frontend', step.type)} is too long`);
     return null;
   }
 

@@ -223,9 +223,16 @@ export function encodeNotificationResponse({ processId, channel, payload }: Noti
     .finish();
 }
 
+/**
+ * The server describes statements of more parameters than the count can tell (Bind takes no more than 65,535, EXECUTE
+ * does), and then writes its low 16 bits (test: "the count of a ParameterDescription has 16 bits").
+ */
 export function decodeParameterDescription(body: Buffer): { readonly parameterTypes: readonly number[] } {
   const cursor = new Cursor('ParameterDescription', body);
-  const parameterTypes = cursor.list(() => cursor.uint32());
+  const told = cursor.uint16();
+  const count = cursor.left >>> 2;
+  if ((count & 0xffff) !== told) cursor.fail(`${told} parameter types told, ${count} there`);
+  const parameterTypes = Array.from({ length: count }, () => cursor.uint32());
   cursor.end();
   return { parameterTypes };
 }

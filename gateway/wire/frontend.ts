@@ -44,6 +44,16 @@ export interface BindHead {
   readonly parameterCount: number;
 }
 
+/** What the first bytes of a FunctionCall tell; the rest is a parameter too large to hold. */
+export interface FunctionCallHead {
+  readonly functionOid: number;
+  readonly formats: readonly number[];
+  /** The parameters that are fully present. */
+  readonly parameters: readonly (Buffer | null)[];
+  /** How many parameters the whole message has. */
+  readonly parameterCount: number;
+}
+
 /** `S` a prepared statement, `P` a portal. */
 export type Target = 'S' | 'P';
 
@@ -152,11 +162,16 @@ export function decodeBindHead(raw: Buffer): BindHead {
   const cursor = new Cursor('Bind', raw.subarray(5));
   const portal = cursor.name();
   const statement = cursor.name();
+  return { portal, statement, ...readArguments(cursor) };
+}
+
+/** Format codes, the count of the parameters and as many of them as are fully present. */
+function readArguments(cursor: Cursor): Pick<BindHead, 'formats' | 'parameters' | 'parameterCount'> {
   const formats = cursor.list(() => cursor.uint16());
   const parameterCount = cursor.uint16();
   const parameters: (Buffer | null)[] = [];
   while (parameters.length < parameterCount && cursor.holdsValue()) parameters.push(cursor.value());
-  return { portal, statement, formats, parameters, parameterCount };
+  return { formats, parameters, parameterCount };
 }
 
 function readTarget(cursor: Cursor): { target: Target; name: string } {
@@ -191,6 +206,12 @@ export function decodeFunctionCall(body: Buffer): FunctionCall {
   const resultFormat = cursor.uint16();
   cursor.end();
   return { kind: 'FunctionCall', functionOid, formats, parameters, resultFormat };
+}
+
+/** Reads what is present of a FunctionCall too large to hold: its bytes so far, header included. */
+export function decodeFunctionCallHead(raw: Buffer): FunctionCallHead {
+  const cursor = new Cursor('FunctionCall', raw.subarray(5));
+  return { functionOid: cursor.uint32(), ...readArguments(cursor) };
 }
 
 function decodeCopyData(body: Buffer): CopyData {

@@ -49,6 +49,7 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
       log: { info() {}, warn: (_fields, message) => warnings.push(message) },
       pollInterval: 100,
     });
+    catalog.use('postgres');
     snapshot = await catalog.ensure('postgres');
   }, 60_000);
   afterAll(async () => {
@@ -114,9 +115,10 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
     await server.query('CREATE TABLE app.late (id int)');
     expect((await catalog.refresh('postgres')).relation('app', 'late')).toMatchObject({ uniqueKeys: [] });
     await server.query('DROP TABLE app.late; CREATE TABLE app.late (id int PRIMARY KEY)');
-    await expect.poll(() => catalog.snapshot('postgres')?.relation('app', 'late')?.uniqueKeys).toEqual([['id']]);
+    const late = () => catalog.snapshot('postgres')?.relation('app', 'late');
+    await expect.poll(() => late()?.uniqueKeys, { timeout: 5000 }).toEqual([['id']]);
     await server.query('DROP TABLE app.late');
-    await expect.poll(() => catalog.snapshot('postgres')?.relation('app', 'late')).toBeUndefined();
+    await expect.poll(late, { timeout: 5000 }).toBeUndefined();
   });
 
   test('nothing defined: the same snapshot', async () => {
@@ -140,6 +142,26 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
     await server.query('CREATE DATABASE missing');
     expect((await catalog.ensure('missing')).schemas.has('public')).toBe(true);
   });
+
+  test('a database that nobody uses any more can be dropped, and its next user waits for what is true then', async () => {
+    await server.query('CREATE DATABASE left_alone');
+    const leave = [catalog.use('left_alone'), catalog.use('left_alone')] as const;
+    const before = await catalog.ensure('left_alone');
+    leave[0]();
+    leave[0]();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(catalog.snapshot('left_alone')).toBe(before);
+    leave[1]();
+    await expect.poll(() => catalog.snapshot('left_alone'), { timeout: 5000 }).toBeUndefined();
+    const open = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = 'left_alone'";
+    await expect.poll(async () => (await server.query(open))[0], { timeout: 5000 }).toEqual({ n: 0 });
+    expect(await catalog.ensure('left_alone')).toBe(before);
+    await server.query('DROP DATABASE left_alone');
+    await server.query('CREATE DATABASE left_alone');
+    await server.query('CREATE TABLE made_since (id int)', 'left_alone');
+    expect((await catalog.ensure('left_alone')).relation('public', 'made_since')).toBeDefined();
+    expect(await catalog.ensure('postgres')).toBe(catalog.snapshot('postgres'));
+  }, 20_000);
 
   test('its connection cannot write', async () => {
     await expect(connections.at(-1)!.query('CREATE TABLE public.x (id int)')).rejects.toMatchObject({ code: '25006' });

@@ -138,6 +138,12 @@ describe('a setting', () => {
     ['work_mem', '256MB'],
     ['default_transaction_read_only', 'off'],
     ['client_min_messages', 'warning'],
+    ['synchronize_seqscans', 'off'],
+    ['check_function_bodies', 'false'],
+    ['default_tablespace', ''],
+    ['xmloption', 'content'],
+    ['lc_time', 'de_DE.UTF-8'],
+    ['restrict_nonsystem_relation_kind', 'view, foreign-table'],
   ])('%s = %s is allowed', (name, value) => {
     expect(checkSetting(plain, set(name, value), undefined)).toBeNull();
   });
@@ -164,6 +170,7 @@ describe('a setting', () => {
     ['other.tenant', '7'],
     ['lo_compat_privileges', 'on'],
     ['temp_tablespaces', 'x'],
+    ['restrict_nonsystem_relation_kind', ''],
   ])('%s = %s is not', (name, value) => {
     expect(checkSetting(plain, set(name, value), undefined)).not.toBeNull();
   });

@@ -92,6 +92,17 @@ const SERVER: readonly (readonly [name: string, bytes: Buffer, decode: (body: Bu
   ['RowDescription', backend.encodeRowDescription(fields), backend.decodeRowDescription],
 ];
 
+test('the count of a ParameterDescription has 16 bits', () => {
+  const body = (count: number, told: number) => {
+    const bytes = Buffer.alloc(2 + 4 * count, 25);
+    bytes.writeUInt16BE(told);
+    return bytes;
+  };
+  expect(backend.decodeParameterDescription(body(65_537, 1)).parameterTypes).toHaveLength(65_537);
+  expect(() => backend.decodeParameterDescription(body(65_537, 2))).toThrow(ProtocolError);
+  expect(() => backend.decodeParameterDescription(body(2, 1))).toThrow(ProtocolError);
+});
+
 function reader(direction: 'frontend' | 'backend', streamed: readonly number[] = []): MessageReader {
   return new MessageReader({ direction, streamed: new Set(streamed), spill: () => 1 << 20, maxLength: () => 1 << 30 });
 }
