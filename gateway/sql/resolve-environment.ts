@@ -72,3 +72,16 @@ export type Resolution =
 export function nameKey(schema: string | null, name: string): string {
   return `${schema ?? ''}\0${name}`;
 }
+
+/** Where a new object without a schema goes. */
+export function creationSchema(env: ResolveEnvironment): string {
+  return env.searchPath.find((schema) => !isSystem(schema) && !isTemporary(schema)) ?? 'pg_catalog';
+}
+
+export function isTemporary(schema: string): boolean {
+  return schema === 'pg_temp' || schema.startsWith('pg_temp_') || schema.startsWith('pg_toast_temp_');
+}
+
+export function isSystem(schema: string): boolean {
+  return schema === 'pg_catalog' || schema === 'information_schema' || schema === 'pg_toast';
+}
