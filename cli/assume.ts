@@ -48,6 +48,7 @@ export function namesFor(document: ConfigDocument, catalog: KnownCatalog | null)
       for (;;) {
         const resolution = resolve(raw, environment);
         if (resolution.kind === 'Facts') return resolution;
+        if (resolution.kind === 'Load') throw new Error('the definitions of views have not been read');
         for (const name of resolution.relations) {
           overlay.relations.set(nameKey(name.schema, name.name), catalog === null ? table(name, assumptions) : null);
         }

@@ -65,6 +65,7 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
   /** The last answer that came late: it may be one that no cache keeps. */
   let late: { readonly text: Buffer; readonly analysis: Analysis } | null = null;
   let catalogFailed = false;
+  let definitionsFailed = false;
   return {
     identity,
     serverMajor,
@@ -95,7 +96,19 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
       });
       return null;
     },
-    resolve,
+    resolve(raw, environment) {
+      const resolution = resolve(raw, environment);
+      if (resolution.kind !== 'Load') return resolution;
+      if (definitionsFailed) {
+        definitionsFailed = false;
+        return undefined;
+      }
+      shared.catalog.define(database, resolution.rules).then(wake, () => {
+        definitionsFailed = true;
+        wake();
+      });
+      return resolution;
+    },
     decide,
     checkSetting,
     functionFacts: (oid, parameters) => functionFacts(shared.catalog, database, { oid, parameters }),

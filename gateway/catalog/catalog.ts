@@ -1,6 +1,9 @@
+import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
 import { isSafeExtension } from './extensions.ts';
-import { FUNCTION_COLUMNS, RELATION_COLUMNS, readFunction, readRelation } from './rows.ts';
+import { ALL_KEYS, ALL_LINKS, ALL_NOT_NULL, ALL_RELATIONS, DEFINITIONS } from './links.ts';
+import { gather, readDefinitionRow } from './relations.ts';
+import { FUNCTION_COLUMNS, readFunction } from './rows.ts';
 import { type CatalogSnapshot, createSnapshot } from './snapshot.ts';
 
 export interface CatalogOptions {
@@ -40,6 +43,12 @@ export class Catalog {
     return await this.#databases.get(database)!.load();
   }
 
+  /** Loads the definitions of rules, as its snapshot then has them, and of all that hangs together with them. */
+  async define(database: string, rules: readonly number[]): Promise<void> {
+    await this.ensure(database);
+    await this.#databases.get(database)!.define(rules);
+  }
+
   async close(): Promise<void> {
     const all = [...this.#databases.values()];
     this.#databases.clear();
@@ -47,9 +56,6 @@ export class Catalog {
   }
 }
 
-const RELATIONS = `SELECT * FROM (SELECT ${RELATION_COLUMNS} FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-  WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast|temp)') r(c0, c1, c2, c3, c4)`;
 const FUNCTIONS = `SELECT * FROM (SELECT ${FUNCTION_COLUMNS} FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace)
   r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11)`;
@@ -69,24 +75,8 @@ const OPERATORS = `SELECT n.nspname AS schema, o.oprname AS name, x.extname AS e
   LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
   WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'`;
 const SCHEMAS = 'SELECT nspname AS name FROM pg_catalog.pg_namespace';
-const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num`;
-/** Unchanged while nothing was defined: the newest row versions and the counts of what names can mean. */
-const DIGEST = `SELECT pg_catalog.concat_ws('/', ${[
-  'pg_namespace',
-  'pg_class',
-  'pg_index',
-  'pg_proc',
-  'pg_type',
-  'pg_operator',
-  'pg_constraint',
-  'pg_extension',
-]
-  .map(
-    (table) =>
-      `(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(t.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.${table} t)`,
-  )
-  .join(', ')}) AS digest`;
-
+const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num,
+  pg_catalog.current_setting('server_encoding') AS encoding`;
 type Row = Record<string, unknown>;
 
 class Database {
@@ -96,7 +86,7 @@ class Database {
   #connection: CatalogConnection | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
-  #digest = '';
+  #seen: Seen | null = null;
   #version = 0;
   #closed = false;
 
@@ -107,7 +97,19 @@ class Database {
 
   /** One look at a time on the one connection. */
   load(): Promise<CatalogSnapshot> {
-    const next = this.#work.then(() => this.#look());
+    return this.#queue(() => this.#look());
+  }
+
+  define(rules: readonly number[]): Promise<void> {
+    return this.#queue(async () => {
+      const snapshot = await this.#look();
+      const rows = await this.#rows(DEFINITIONS, [rules]);
+      for (const row of rows) snapshot.define(...readDefinitionRow(cells(row), snapshot.ruleCode));
+    });
+  }
+
+  #queue<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#work.then(work);
     this.#work = next.catch(() => {});
     return next;
   }
@@ -122,9 +124,12 @@ class Database {
   async #look(): Promise<CatalogSnapshot> {
     try {
       this.#connection ??= await this.#connect();
-      const digest = String((await this.#rows(DIGEST))[0]?.digest);
-      if (this.snapshot === undefined || digest !== this.#digest) this.snapshot = await this.#read();
-      this.#digest = digest;
+      if (this.snapshot === undefined || this.#seen === null) return await this.#first();
+      const now = String((await this.#rows(NOW))[0]?.snapshot);
+      if (now === this.#seen.snapshot) return this.snapshot;
+      const seen = readSeen(await this.#rows(CHANGES, [this.#seen.snapshot]));
+      if (hasChanged(this.#seen, seen)) return await this.#first();
+      this.#seen = seen;
       return this.snapshot;
     } catch (error) {
       await this.#connection?.end().catch(() => {});
@@ -142,32 +147,51 @@ class Database {
   async #connect(): Promise<CatalogConnection> {
     const connection = await this.#options.connect(this.#name);
     await connection.query(
-      `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on`,
+      // Compiling the plans of these queries would take longer than running them.
+      `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on; SET jit = off`,
     );
     return connection;
   }
 
+  /** All of it, as of one moment. */
+  async #first(): Promise<CatalogSnapshot> {
+    await this.#rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    const now = String((await this.#rows(NOW))[0]?.snapshot);
+    const seen = readSeen(await this.#rows(CHANGES, [now]));
+    const snapshot = await this.#read();
+    await this.#rows('COMMIT');
+    this.#seen = seen;
+    this.snapshot = snapshot;
+    return snapshot;
+  }
+
   async #read(): Promise<CatalogSnapshot> {
-    const [num] = await this.#rows(VERSION);
+    const [server] = await this.#rows(VERSION);
     const schemas = await this.#rows(SCHEMAS);
-    const relations = await this.#rows(RELATIONS);
+    const relations = gather({
+      relations: (await this.#rows(ALL_RELATIONS)).map(cells),
+      keys: (await this.#rows(ALL_KEYS)).map(cells),
+      notNull: (await this.#rows(ALL_NOT_NULL)).map(cells),
+      links: (await this.#rows(ALL_LINKS)).map(cells),
+    });
     const functions = await this.#rows(FUNCTIONS);
     const types = await this.#rows(TYPES);
     const operators = await this.#rows(OPERATORS);
     this.#version += 1;
     return createSnapshot({
       version: this.#version,
-      serverMajor: Math.floor(Number(num?.num) / 10_000),
+      serverMajor: Math.floor(Number(server?.num) / 10_000),
+      utf8: server?.encoding === 'UTF8',
       schemas: schemas.map(({ name }) => String(name)),
-      relations: relations.map((row) => readRelation(cells(row))),
+      ...relations,
       functions: functions.map((row) => readFunction(cells(row))),
       types: types.map(readObject),
       operators: operators.map(readObject),
     });
   }
 
-  async #rows(text: string): Promise<Row[]> {
-    return (await this.#connection!.query(text)).rows;
+  async #rows(text: string, values?: unknown[]): Promise<Row[]> {
+    return (await this.#connection!.query(text, values)).rows;
   }
 
   #schedule(): void {

@@ -1,15 +1,14 @@
 import { nameKey, type WrittenName } from '../sql/resolve-environment.ts';
-import { FUNCTION_COLUMNS, RELATION_COLUMNS, readFunction, readRelation } from './rows.ts';
-import type { CatalogFunction, CatalogRelation } from './snapshot.ts';
+import { surroundings } from './links.ts';
+import { type CatalogRelation, gather, type RelationRows, readDefinitionRow, type TextRow } from './relations.ts';
+import { FUNCTION_COLUMNS, readFunction } from './rows.ts';
+import type { CatalogFunction } from './snapshot.ts';
 
 /**
  * Questions that the gateway puts on the session's own connection, as hidden extended queries with results in text
  * format: what this session sees right now, temporary objects and uncommitted DDL included. They never raise for
  * unknown names and do not depend on the search_path for their own meaning.
  */
-
-/** A row of a result in text format. */
-export type TextRow = readonly (string | null)[];
 
 /** One row; `readSettings` reads it. No parameters. */
 export const SETTINGS_QUESTION = `SELECT pg_catalog.current_schemas(true)::pg_catalog.text, current_user::pg_catalog.text,
@@ -67,9 +66,12 @@ const VISIBLE = `((q.schema OPERATOR(pg_catalog.=) '' AND path.place IS NOT NULL
   OR n.nspname OPERATOR(pg_catalog.=) q.schema::pg_catalog.name
   OR (q.schema OPERATOR(pg_catalog.=) 'pg_temp' AND n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))`;
 
-/** The relation that each name means; a row for every name asked, empty columns where there is none. */
-export const RELATIONS_QUESTION = `SELECT q.schema, q.name, r.* FROM ${ASKED} LEFT JOIN LATERAL (
-  SELECT ${RELATION_COLUMNS}
+/**
+ * The relation that each name means, and all that is near it; a row for every name asked, empty columns where there is
+ * none.
+ */
+export const RELATIONS_QUESTION = `SELECT q.schema, q.name, r.oid::pg_catalog.text, ${surroundings('r.oid', FUNCTION_COLUMNS)}
+  FROM ${ASKED} LEFT JOIN LATERAL (SELECT c.oid
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   LEFT JOIN ${PATH} ON path.nspname OPERATOR(pg_catalog.=) n.nspname
   WHERE c.relname OPERATOR(pg_catalog.=) q.name::pg_catalog.name AND ${VISIBLE}
@@ -89,11 +91,53 @@ export function encodeNames(names: readonly WrittenName[]): string {
   return `{${elements.map((element) => `"${element.replace(/["\\]/g, '\\$&')}"`).join(',')}}`;
 }
 
-/** Reads the rows of `RELATIONS_QUESTION`: null where the session sees no such relation; keys by `nameKey`. */
-export function readRelations(rows: readonly TextRow[]): Map<string, CatalogRelation | null> {
-  const answers = new Map<string, CatalogRelation | null>();
-  for (const row of rows) answers.set(askedKey(row), row[4] == null ? null : readRelation(row.slice(2)));
-  return answers;
+/** What a session sees: relations by `nameKey`, null where there is none; all that is near them by OID. */
+export interface RelationAnswers {
+  readonly relations: Map<string, CatalogRelation | null>;
+  readonly related: Map<number, CatalogRelation>;
+  readonly relatedFunctions: Map<number, CatalogFunction>;
+}
+
+/** Reads the rows of `RELATIONS_QUESTION`. */
+export function readRelations(rows: readonly TextRow[]): RelationAnswers {
+  const relations = new Map<string, CatalogRelation | null>();
+  const related = new Map<number, CatalogRelation>();
+  const relatedFunctions = new Map<number, CatalogFunction>();
+  for (const row of rows) {
+    if (row[2] == null) {
+      relations.set(askedKey(row), null);
+      continue;
+    }
+    const near = readSurroundings(row[3] ?? '{}');
+    for (const [oid, relation] of near.relations) related.set(oid, relation);
+    for (const fn of near.functions) relatedFunctions.set(fn.oid, fn);
+    relations.set(askedKey(row), near.relations.get(Number(row[2])) ?? null);
+  }
+  return { relations, related, relatedFunctions };
+}
+
+type Surroundings = { readonly [part in keyof RelationRows | 'definitions' | 'functions']: readonly TextRow[] | null };
+
+function readSurroundings(json: string) {
+  const near = JSON.parse(json) as Surroundings;
+  const { relations, ruleCode } = gather({
+    relations: near.relations ?? [],
+    keys: near.keys ?? [],
+    notNull: near.notNull ?? [],
+    links: near.links ?? [],
+  });
+  const definitions = new Map((near.definitions ?? []).map((row) => readDefinitionRow(row, ruleCode)));
+  for (const { links } of relations.values()) {
+    links.rules.splice(
+      0,
+      links.rules.length,
+      ...links.rules.map((rule) => {
+        const definition = definitions.get(rule.oid);
+        return definition === undefined ? rule : { ...rule, definition };
+      }),
+    );
+  }
+  return { relations, functions: (near.functions ?? []).map(readFunction) };
 }
 
 /** Reads the rows of `FUNCTIONS_QUESTION`: empty where the session sees no such function; keys by `nameKey`. */

@@ -45,7 +45,10 @@ function askNames(s: SessionState, relations: readonly WantedName[], functions: 
   }
   if (relations.length > 0) {
     ask(s, { sql: RELATIONS_QUESTION, parameters: [encodeNames(relations)] }, (rows) => {
-      for (const [key, relation] of readRelations(rows)) s.settings.overlay.relations.set(key, relation);
+      const answers = readRelations(rows);
+      for (const [key, relation] of answers.relations) s.settings.overlay.relations.set(key, relation);
+      for (const [oid, relation] of answers.related) s.settings.overlay.related.set(oid, relation);
+      for (const [oid, fn] of answers.relatedFunctions) s.settings.overlay.relatedFunctions.set(oid, fn);
     });
   }
   if (functions.length > 0) {

@@ -52,7 +52,8 @@ export interface SessionEnvironment {
   analyze(text: Buffer): Analysis | null;
   /** null: being loaded, and the session is woken; undefined: cannot be had at present. */
   catalog(): CatalogSnapshot | null | undefined;
-  resolve(raw: RawStatement, environment: ResolveEnvironment): Resolution;
+  /** Load: being loaded, and the session is woken; undefined: what is wanted cannot be had at present. */
+  resolve(raw: RawStatement, environment: ResolveEnvironment): Resolution | undefined;
   decide(effective: EffectivePolicies, facts: Facts, now: number): Decision;
   /** null: the change is allowed; else why not. `current`: the value that holds, where known. */
   checkSetting(effective: EffectivePolicies, change: SettingChange, current: string | undefined): string | null;

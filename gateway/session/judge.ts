@@ -219,12 +219,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   }
   const catalog = s.env.catalog();
   if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
-  if (catalog === undefined) {
-    return refused(
-      'the database catalogue cannot be read at present, so the statement is not understood',
-      'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
-    );
-  }
+  if (catalog === undefined) return noCatalog();
   if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
   const resolution = s.env.resolve(raw, {
     catalog,
@@ -232,7 +227,16 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     overlay: s.settings.overlay,
     localNames: s.settings.local !== 'no',
   });
+  if (resolution === undefined) return noCatalog();
+  if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };
   return resolution.kind === 'Facts' ? resolution : { kind: 'Wait', need: { ...resolution, kind: 'Names' } };
+}
+
+function noCatalog(): Resolved {
+  return refused(
+    'the database catalogue cannot be read at present, so the statement is not understood',
+    'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
+  );
 }
 
 function refused(message: string, hint: string): Resolved {

@@ -12,6 +12,8 @@ export interface KnownSettings {
 export interface Answers {
   readonly relations: Map<string, KnownRelation | null>;
   readonly functions: Map<string, readonly KnownFunction[]>;
+  readonly related: Map<number, KnownRelation>;
+  readonly relatedFunctions: Map<number, KnownFunction>;
 }
 
 /**
@@ -22,7 +24,7 @@ export class Settings {
   /** ParameterStatus values. */
   readonly reported = new Map<string, string>();
   known: KnownSettings | null = null;
-  overlay: Answers = { relations: new Map(), functions: new Map() };
+  overlay: Answers = noAnswers();
   /** Temporary tables or uncommitted DDL of our own: the shared catalogue does not know the names. */
   local: 'no' | 'transaction' | 'session' = 'no';
   /** Grows with every change that a verdict may hang on. */
@@ -88,7 +90,11 @@ export class Settings {
   }
 
   #forgetNames(): void {
-    this.overlay = { relations: new Map(), functions: new Map() };
+    this.overlay = noAnswers();
     this.epoch += 1;
   }
+}
+
+function noAnswers(): Answers {
+  return { relations: new Map(), functions: new Map(), related: new Map(), relatedFunctions: new Map() };
 }

@@ -15,6 +15,12 @@ export interface RawRelation {
   readonly creates: boolean;
   /** For Insert, Update, Delete, Merge, Truncate. */
   readonly reach: RawReach | null;
+  /** ONLY: without its children. */
+  readonly only?: true;
+  /** TRUNCATE … CASCADE; REFRESH, which runs the definition. */
+  readonly cascade?: true;
+  /** Columns that the statement can read of it; left out: all. */
+  readonly columns?: readonly string[];
 }
 
 export interface RawReach {
@@ -24,6 +30,10 @@ export interface RawReach {
   readonly equated: readonly string[];
   /** INSERT of VALUES: Keyed as such. */
   readonly values: boolean;
+  /** Columns that an UPDATE sets; left out: any. */
+  readonly written?: readonly string[];
+  /** The condition leaves nothing out if all columns of one of these are NOT NULL. */
+  readonly openIfNotNull?: readonly (readonly string[])[];
 }
 
 export interface RawFunction {
@@ -106,6 +116,14 @@ export type Analysis =
   | { readonly kind: 'SyntaxError'; readonly message: string; readonly position: number }
   | { readonly kind: 'NotUnderstood'; readonly reason: string; readonly hint: string };
 
+/** How a statement comes to a relation or function that it does not name itself. */
+export type Door = 'View' | 'Rule' | 'ForeignKey' | 'Trigger' | 'Default' | 'Check' | 'Index' | 'Policy';
+
+export interface QualifiedName {
+  readonly schema: string;
+  readonly name: string;
+}
+
 /** A relation after resolution against the catalogue. */
 export interface RelationUse {
   readonly schema: string;
@@ -123,6 +141,16 @@ export interface RelationUse {
     | 'new';
   readonly verb: StatementClass;
   readonly reach: Reach | null;
+  /** Left out: the statement names it. */
+  readonly door?: Door;
+  /** The relation behind whose door it stands. */
+  readonly of?: QualifiedName;
+  /** What it is a partition or inheritance child of: rules that deny something there speak of its rows as well. */
+  readonly ancestors?: readonly QualifiedName[];
+  /** It is a partition: what is allowed on its ancestors is allowed here. */
+  readonly partition?: true;
+  /** Partitions and inheritance children that are reached through it, or what is in the schema that `*` stands for. */
+  readonly descendants?: readonly QualifiedName[];
 }
 
 export interface FunctionUse {
@@ -130,6 +158,10 @@ export interface FunctionUse {
   readonly name: string;
   /** Argument types as in `app.add_tax(numeric)`: one entry per candidate that the call may mean. */
   readonly candidates: readonly string[];
+  /** Left out: the statement calls it. What it does inside is not known. */
+  readonly door?: Door;
+  /** The relation behind whose door it stands. */
+  readonly of?: QualifiedName;
 }
 
 /** What a statement does, names resolved: the input of a decision. */

@@ -1,3 +1,4 @@
+import type { StatementClass } from './classes.ts';
 import type { Facts, RelationUse } from './facts.ts';
 
 /** What resolution needs to know of a relation; `gateway/catalog` provides it. */
@@ -7,6 +8,94 @@ export interface KnownRelation {
   readonly kind: Exclude<RelationUse['kind'], 'new'>;
   /** Column sets of primary keys and unique not-null constraints. */
   readonly uniqueKeys: readonly (readonly string[])[];
+  /** Left out: nothing hangs on it. */
+  readonly links?: RelationLinks;
+}
+
+/** What a relation is tied to: relations and functions by OID. */
+export interface RelationLinks {
+  readonly oid: number;
+  /** Columns that are never null. */
+  readonly notNull: readonly string[];
+  /** `uniqueKeys` by attribute number. */
+  readonly keyNumbers: readonly (readonly number[])[];
+  /** It is a partition: its rows are its parent's, column by column. */
+  readonly partition: boolean;
+  readonly parents: readonly number[];
+  readonly children: readonly number[];
+  /** Foreign keys of other tables that reference it. */
+  readonly referencing: readonly KnownForeignKey[];
+  readonly triggers: readonly KnownTrigger[];
+  readonly rules: readonly KnownRule[];
+  /** User functions that run when it is written or read. */
+  readonly code: readonly KnownCode[];
+  /** Relations that its row security policies read. */
+  readonly policyReads: readonly { readonly relation: number; readonly verbs: ReadonlySet<StatementClass> }[];
+}
+
+export type ForeignKeyAction = 'Nothing' | 'Cascade' | 'SetNull';
+
+export interface KnownForeignKey {
+  /** The table that references. */
+  readonly relation: number;
+  /** Its columns, and those that they reference. */
+  readonly columns: readonly string[];
+  readonly referenced: readonly string[];
+  readonly onDelete: ForeignKeyAction;
+  readonly onUpdate: ForeignKeyAction;
+}
+
+export interface KnownTrigger {
+  readonly fn: number;
+  readonly verbs: ReadonlySet<StatementClass>;
+  /** UPDATE OF these columns; empty: of any. */
+  readonly columns: readonly string[];
+  readonly insteadOf: boolean;
+  readonly forEachRow: boolean;
+}
+
+export interface KnownRule {
+  readonly oid: number;
+  /** Select: the query of a view. */
+  readonly verb: StatementClass;
+  /** INSTEAD, without a condition: what the statement says does not happen. */
+  readonly replaces: boolean;
+  /** Left out: to be had of the catalogue. */
+  readonly definition?: RuleDefinition;
+}
+
+/** What the query of a view, or the actions of a rule, do. */
+export interface RuleDefinition {
+  readonly relations: readonly DefinitionUse[];
+  /** Every function called, those of pg_catalog included; operators count by their functions. */
+  readonly functions: readonly number[];
+  /** The one relation that a simple view is over; null: there is none. */
+  readonly base: DefinitionUse | null;
+  /** Columns of a simple view by the attribute number of the base's column. */
+  readonly columns: ReadonlyMap<number, Column>;
+}
+
+export interface Column {
+  readonly name: string;
+  readonly number: number;
+}
+
+export interface DefinitionUse {
+  readonly relation: number;
+  readonly verb: StatementClass;
+  readonly reach: 'Filtered' | 'Unbounded' | null;
+  /** Columns read, where the relation is the server's own; null: all, or not known. */
+  readonly columns: readonly string[] | null;
+  /** ONLY: without its children. */
+  readonly only: boolean;
+}
+
+export interface KnownCode {
+  readonly fn: number;
+  readonly door: 'Default' | 'Check' | 'Index' | 'Policy';
+  readonly verbs: ReadonlySet<StatementClass>;
+  /** The default of this column: counts for an update of it. */
+  readonly column: string | null;
 }
 
 /** What resolution needs to know of a function, procedure, aggregate or window function. */
@@ -34,6 +123,13 @@ export interface KnownObject {
 export interface KnownCatalog {
   readonly serverMajor: number;
   relation(schema: string, name: string): KnownRelation | undefined;
+  relationByOid?(oid: number): KnownRelation | undefined;
+  /** Everything in a schema. */
+  relationsOf?(schema: string): readonly KnownRelation[];
+  /** undefined: to be loaded first. */
+  definition?(rule: KnownRule): RuleDefinition | undefined;
+  /** false: names are cut to 63 bytes in another encoding than the parser's. */
+  readonly utf8?: boolean;
   functions(schema: string, name: string): readonly KnownFunction[];
   functionByOid(oid: number): KnownFunction | undefined;
   userType(schema: string, name: string): KnownObject | undefined;
@@ -52,6 +148,9 @@ export interface Overlay {
   readonly relations: ReadonlyMap<string, KnownRelation | null>;
   /** Empty: the session sees no such function. */
   readonly functions: ReadonlyMap<string, readonly KnownFunction[]>;
+  /** All that the answers' relations are tied to, by OID. */
+  readonly related?: ReadonlyMap<number, KnownRelation>;
+  readonly relatedFunctions?: ReadonlyMap<number, KnownFunction>;
 }
 
 export interface ResolveEnvironment {
@@ -63,8 +162,18 @@ export interface ResolveEnvironment {
   readonly localNames: boolean;
 }
 
+/** All that facts hang on: as long as none of it changes, nor what the names mean, they stand. */
+export interface Dependencies {
+  readonly relations: readonly number[];
+  readonly functions: readonly number[];
+  /** Names that were looked up, by `nameKey`, where the search path decides included. */
+  readonly names: readonly string[];
+}
+
 export type Resolution =
-  | { readonly kind: 'Facts'; readonly facts: Facts }
+  | { readonly kind: 'Facts'; readonly facts: Facts; readonly dependencies: Dependencies }
+  /** The catalogue must load the definitions of these rules first. */
+  | { readonly kind: 'Load'; readonly rules: readonly number[] }
   /** Put these names to the session, add the answers to the overlay and resolve again; never asks twice for a name. */
   | { readonly kind: 'Ask'; readonly relations: readonly WrittenName[]; readonly functions: readonly WrittenName[] };
 

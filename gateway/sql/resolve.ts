@@ -11,23 +11,10 @@ import {
   type ResolveEnvironment,
   type WrittenName,
 } from './resolve-environment.ts';
-
-/** System relations whose contents are secrets, or other people's: a rule must name them. */
-const SECRET = new Set([
-  'pg_authid',
-  'pg_shadow',
-  'pg_user_mapping',
-  'pg_user_mappings',
-  'pg_subscription',
-  'pg_largeobject',
-  'pg_statistic',
-  'pg_statistic_ext_data',
-  'pg_hba_file_rules',
-  'pg_ident_file_mappings',
-  'pg_file_settings',
-  'pg_foreign_server',
-]);
-const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete', 'Merge', 'Truncate']);
+import { follow } from './resolve-follow.ts';
+import { type Surroundings, surroundingsOf } from './resolve-links.ts';
+import { reachOf } from './resolve-reach.ts';
+import { sequencesOf } from './resolve-sequences.ts';
 
 /** What resolution has found so far. */
 export interface Found {
@@ -39,9 +26,11 @@ export interface Found {
   readonly askFunctions: WrittenName[];
   /** How many of the relations are temporary. */
   temporary: number;
+  /** Something that is reached through a relation writes. */
+  writes: boolean;
 }
 
-/** Says what the names of a statement mean for the session, or which names must be asked for first. */
+/** Says what the names of a statement mean for the session, or what must be asked for or loaded first. */
 export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution {
   const found: Found = {
     classes: new Set(raw.classes),
@@ -51,80 +40,136 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
     askRelations: [],
     askFunctions: [],
     temporary: 0,
+    writes: false,
   };
-  for (const relation of raw.relations) resolveRelation(relation, env, found);
+  const around = surroundingsOf(env);
+  const named = [...raw.relations, ...sequencesOf(raw)];
+  for (const relation of named) resolveRelation(relation, env, { found, around });
   for (const fn of raw.functions) resolveFunction(fn, env, found);
   for (const name of raw.attributes) resolveAttribute(name, env, found);
   for (const type of raw.types) resolveType(type, env, found);
   if (found.askRelations.length > 0 || found.askFunctions.length > 0) {
     return { kind: 'Ask', relations: found.askRelations, functions: found.askFunctions };
   }
+  if (around.wanted.size > 0) return { kind: 'Load', rules: [...around.wanted] };
+  return {
+    kind: 'Facts',
+    facts: factsOf(raw, found),
+    dependencies: {
+      relations: [...around.relations],
+      functions: [...around.functions],
+      names: [...named, ...raw.functions].map(({ schema, name }) => nameKey(schema, name)),
+    },
+  };
+}
+
+function factsOf(raw: RawStatement, found: Found): Facts {
   const { settings, readOnly } = raw;
   // DROP TABLE and the like of temporary objects alone define nothing that others see.
   const ownOnly = raw.primary === 'Ddl' && found.temporary > 0 && found.temporary === raw.relations.length;
   if (ownOnly) found.classes.delete('Ddl');
-  const primary = ownOnly ? 'TempTable' : raw.primary;
   const { relations, functions, unknown } = found;
   if (unknown.length > 0) found.classes.add('Unknown');
-  const facts: Facts = {
-    primary,
+  return {
+    primary: ownOnly ? 'TempTable' : raw.primary,
     classes: [...found.classes],
-    relations,
-    functions,
+    relations: dedupe(relations),
+    functions: dedupe(functions),
     settings,
     unknown,
     // What a user function does is not known here.
-    readOnly: readOnly && functions.length === 0,
+    readOnly: readOnly && !found.writes && functions.length === 0,
   };
-  return { kind: 'Facts', facts };
 }
 
-function resolveRelation(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
+/** What is used twice in the same way is told once. */
+function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): T[] {
+  if (uses.length < 2) return [...uses];
+  const seen = new Map<string, T>();
+  for (const use of uses) {
+    const { schema, name, door } = use;
+    const more = 'verb' in use ? `${use.verb} ${use.reach} ${use.descendants === undefined}` : use.candidates.join();
+    const key = `${schema}\0${name}\0${door ?? ''}\0${more}`;
+    if (!seen.has(key)) seen.set(key, use);
+  }
+  return [...seen.values()];
+}
+
+function resolveRelation(
+  raw: RawRelation,
+  env: ResolveEnvironment,
+  { found, around }: { found: Found; around: Surroundings },
+): void {
+  if (isCut(raw.name, env)) found.unknown.push(`the name ${raw.name}, which the server cuts in another encoding`);
   const known = findRelation(raw, env);
   if (known === undefined) {
     found.askRelations.push({ schema: raw.schema, name: raw.name });
     return;
   }
-  const use: RelationUse = known ?? {
-    schema: raw.schema ?? creationSchema(env),
-    name: raw.name,
-    kind: 'new',
-    verb: raw.verb,
-    reach: null,
-  };
-  const { schema, name, kind } = use;
+  if (known === null) return addNew(raw, env, found);
+  if (raw.verb === 'TempTable') {
+    found.classes.add('TempTable');
+    return;
+  }
+  follow(
+    {
+      relation: known,
+      verb: raw.verb,
+      reach: reachOf(raw, known, around),
+      door: null,
+      of: null,
+      only: raw.only === true,
+      cascade: raw.cascade === true,
+      written: raw.reach?.written ?? null,
+      columns: raw.columns ?? null,
+    },
+    { found, around },
+  );
+}
+
+/** What does not exist yet, or stands for all that is in a schema. */
+function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
+  const schema = raw.schema ?? creationSchema(env);
   if (isTemporary(schema)) {
     found.classes.add('TempTable');
     found.temporary += 1;
-  } else if (isSystem(schema) && !SECRET.has(name))
-    found.classes.add(raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
-  else if (raw.verb === 'TempTable') found.classes.add('TempTable');
-  else found.relations.push({ schema, name, kind, verb: raw.verb, reach: reachOf(raw, known) });
+    return;
+  }
+  if (raw.verb === 'TempTable' || isSystem(schema)) {
+    found.classes.add(raw.verb === 'TempTable' ? 'TempTable' : raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
+    return;
+  }
+  const { name, verb } = raw;
+  const inside = name === '*' ? (env.catalog.relationsOf?.(schema) ?? []) : [];
+  const descendants = inside
+    .filter(({ kind }) => verb !== 'Sequence' || kind === 'sequence')
+    .map((one) => ({ schema: one.schema, name: one.name }));
+  const reach = raw.reach === null ? null : raw.reach.values ? 'Keyed' : raw.reach.floor;
+  found.relations.push({ schema, name, kind: 'new', verb, reach, ...(descendants.length > 0 ? { descendants } : {}) });
 }
 
 /** undefined: to be asked for; null: there is no such relation. */
-function findRelation(raw: RawRelation, env: ResolveEnvironment): (KnownRelation & RelationUse) | null | undefined {
+function findRelation(raw: RawRelation, env: ResolveEnvironment): KnownRelation | null | undefined {
   const { schema, name } = raw;
   // A name that is to be created is not looked for, and may hide another of that name: it goes where the path says.
   if (raw.creates) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
-  if (answer !== undefined) return answer as (KnownRelation & RelationUse) | null;
+  if (answer !== undefined) return answer;
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").
   const local = schema === null && env.searchPath.some(isTemporary);
   if (!env.localNames && !local) {
     for (const place of schema === null ? env.searchPath : [schema]) {
       const known = env.catalog.relation(place, name);
-      if (known !== undefined) return known as KnownRelation & RelationUse;
+      if (known !== undefined) return known;
     }
   }
   return undefined;
 }
 
-function reachOf(raw: RawRelation, known: KnownRelation | null): RelationUse['reach'] {
-  if (raw.reach === null || !WRITES.has(raw.verb)) return null;
-  const { floor, equated, values } = raw.reach;
-  if (values) return 'Keyed';
-  const keyed =
-    floor === 'Filtered' && (known?.uniqueKeys ?? []).some((key) => key.every((column) => equated.includes(column)));
-  return keyed ? 'Keyed' : floor;
+/** NAMEDATALEN - 1, less the bytes of a character that does not fit. */
+const SURE_BYTES = 60;
+
+/** The parser cuts long names in UTF-8; a database in another encoding may cut elsewhere, and find another relation. */
+function isCut(name: string, { catalog }: ResolveEnvironment): boolean {
+  return catalog.utf8 === false && name.length * 2 > SURE_BYTES && Buffer.byteLength(name) >= SURE_BYTES;
 }
