@@ -118,8 +118,6 @@ function functionFacts(
   const builtin = known.schema === 'pg_catalog' ? classifyBuiltin(known.name) : undefined;
   const unsafe = builtin?.safe === false ? [builtin.cls] : [];
   return {
-    offset: 0,
-    length: 0,
     primary: 'Function',
     classes: ['Function', ...unsafe],
     relations: [],

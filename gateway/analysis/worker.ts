@@ -3,7 +3,7 @@
  * syntax error has left the WASM instance damaged (its stack is not unwound), so a new one takes its place.
  */
 import { parentPort } from 'node:worker_threads';
-import { analyzeTree } from '../sql/analyze.ts';
+import { analyzeText } from '../sql/analyze.ts';
 import type { Analysis } from '../sql/facts.ts';
 import { loadParser, type Parser, SqlSyntaxError } from './parser.ts';
 import type { Answer, Job } from './protocol.ts';
@@ -28,7 +28,7 @@ function say(message: Answer): void {
 function analyze(text: Buffer): { analysis: Analysis; damaged: boolean } {
   try {
     return {
-      analysis: { kind: 'Statements', statements: analyzeTree(parser.parse(text.toString('utf8')), text) },
+      analysis: analyzeText(parser.parse(text.toString('utf8')), text),
       damaged: false,
     };
   } catch (error) {

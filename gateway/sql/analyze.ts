@@ -1,7 +1,7 @@
 import { type Fields, type Typed, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import { effectsOf, isPlannedOnly, returnsRows } from './effects.ts';
-import type { RawStatement } from './facts.ts';
+import type { Analysis, Place, RawStatement } from './facts.ts';
 import type { Findings } from './findings.ts';
 import {
   refineCopy,
@@ -27,35 +27,37 @@ export interface ParseTree {
 
 /** Facts of every statement of a text; `source` is exactly what was parsed. */
 export function analyzeTree(tree: ParseTree, source: Buffer): RawStatement[] {
-  return (tree.stmts ?? []).map((raw) => {
-    const from = raw.stmt_location ?? 0;
-    const length = raw.stmt_len ?? source.length - from;
-    const lead = /^\s*/.exec(source.toString('latin1', from, from + Math.min(length, 1024)))![0].length;
-    const tail = /\s*$/.exec(source.toString('latin1', from + Math.max(lead, length - 1024), from + length))![0].length;
-    return analyzeStatement(raw.stmt, source, { offset: from + lead, length: length - lead - tail });
-  });
+  return (tree.stmts ?? []).map(({ stmt }) => analyzeStatement(stmt, source));
 }
 
-interface Place {
-  readonly offset: number;
-  readonly length: number;
+/** Facts of every statement, and where each stands. */
+export function analyzeText(tree: ParseTree, source: Buffer): Analysis & { kind: 'Statements' } {
+  const places = (tree.stmts ?? []).map((raw) => placeOf(source, raw.stmt_location ?? 0, raw.stmt_len));
+  return { kind: 'Statements', statements: analyzeTree(tree, source), places };
 }
 
-function analyzeStatement(node: unknown, source: Buffer, place: Place): RawStatement {
+/** Space around a statement is not part of it; a byte A0 is part of a character (test: "a statement ends with its last character"). */
+function placeOf(source: Buffer, from: number, length = source.length - from): Place {
+  const lead = /^[ \t-\r]*/.exec(source.toString('latin1', from, from + Math.min(length, 1024)))![0].length;
+  const tail = /[ \t-\r]*$/.exec(source.toString('latin1', from + Math.max(lead, length - 1024), from + length))![0].length;
+  return { offset: from + lead, length: length - lead - tail };
+}
+
+function analyzeStatement(node: unknown, source: Buffer): RawStatement {
   const top = unwrap(node);
   const kind = top === undefined ? undefined : STATEMENTS.get(top.type);
   const found = walk(node, source, top !== undefined && isPlannedOnly(top));
   if (top === undefined || kind === undefined) {
     found.unknown.push(top === undefined ? 'an empty statement' : `the statement ${top.type}`);
-    return { ...place, ...build('Unknown', found), effects: [], returnsRows: false };
+    return { ...build('Unknown', found), effects: [], returnsRows: false };
   }
   for (const cls of kind.classes) found.classes.add(cls);
   REFINEMENTS[top.type]?.(top.fields, found, top);
-  const effects = effectsOf(top, (query) => analyzeStatement(query, source, place));
-  return { ...place, ...build(kind.primary, found), effects, returnsRows: returnsRows(top) };
+  const effects = effectsOf(top, (query) => analyzeStatement(query, source));
+  return { ...build(kind.primary, found), effects, returnsRows: returnsRows(top) };
 }
 
-type Built = Omit<RawStatement, 'offset' | 'length' | 'effects' | 'returnsRows'>;
+type Built = Omit<RawStatement, 'effects' | 'returnsRows'>;
 
 function build(primary: StatementClass, found: Findings): Built {
   if (found.unknown.length > 0) found.classes.add('Unknown');

@@ -1,10 +1,7 @@
 import type { Reach } from '../config/document.ts';
 import type { StatementClass } from './classes.ts';
 
-/**
- * What a text says, before names are resolved: the result of the parser worker, cacheable by exact text.
- * Byte positions are UTF-8 offsets into the analysed text.
- */
+/** What a text says, before names are resolved: the result of the parser worker. */
 export interface RawRelation {
   /** As written; null: to be found by the search path. */
   readonly schema: string | null;
@@ -73,9 +70,6 @@ export type SessionEffect =
   | { readonly kind: 'Transaction'; readonly op: TransactionOp };
 
 export interface RawStatement {
-  /** Start and length of the statement's text. */
-  readonly offset: number;
-  readonly length: number;
   /** The class shown first to people (Select, Update, Ddl…). */
   readonly primary: StatementClass;
   /** Every class that is not carried by a relation or function: Transaction, Session, Explain, Cursor, Prepare, CopyTo, Do, … */
@@ -100,8 +94,20 @@ export interface RawStatement {
   readonly unknown: readonly string[];
 }
 
+/** Where a statement stands in its text, in UTF-8 bytes. */
+export interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
 export type Analysis =
-  | { readonly kind: 'Statements'; readonly statements: readonly RawStatement[] }
+  | {
+      readonly kind: 'Statements';
+      /** Texts that differ only in literals that do not matter share these very objects. */
+      readonly statements: readonly RawStatement[];
+      /** Of each statement. */
+      readonly places: readonly Place[];
+    }
   /** PostgreSQL's own words; position in code points from 1, 0: none. */
   | { readonly kind: 'SyntaxError'; readonly message: string; readonly position: number }
   | { readonly kind: 'NotUnderstood'; readonly reason: string; readonly hint: string };
