@@ -3,6 +3,7 @@ import type { StatementClass } from './classes.ts';
 import { effectsOf, isPlannedOnly, returnsRows } from './effects.ts';
 import type { Analysis, Place, RawStatement } from './facts.ts';
 import type { Findings } from './findings.ts';
+import { freeConstants } from './literals.ts';
 import {
   refineCopy,
   refineCreateSchema,
@@ -36,10 +37,16 @@ export function analyzeText(tree: ParseTree, source: Buffer): Analysis & { kind:
   return { kind: 'Statements', statements: analyzeTree(tree, source), places };
 }
 
+/** Where constants stand whose values say nothing about the facts of their statement, in bytes. */
+export function freeIn(tree: ParseTree): number[] {
+  return (tree.stmts ?? []).flatMap(({ stmt }) => freeConstants(stmt));
+}
+
 /** Space around a statement is not part of it; a byte A0 is part of a character (test: "a statement ends with its last character"). */
 function placeOf(source: Buffer, from: number, length = source.length - from): Place {
   const lead = /^[ \t-\r]*/.exec(source.toString('latin1', from, from + Math.min(length, 1024)))![0].length;
-  const tail = /[ \t-\r]*$/.exec(source.toString('latin1', from + Math.max(lead, length - 1024), from + length))![0].length;
+  const tail = /[ \t-\r]*$/.exec(source.toString('latin1', from + Math.max(lead, length - 1024), from + length))![0]
+    .length;
   return { offset: from + lead, length: length - lead - tail };
 }
 
