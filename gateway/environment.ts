@@ -130,6 +130,7 @@ function functionFacts(
     readOnly: false,
     returnsRows: true,
     minMajor: 14,
+    nesting: 0,
     unknown: [],
   };
 }

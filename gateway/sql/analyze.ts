@@ -1,7 +1,8 @@
 import { type Fields, type Typed, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
+import { readsOf } from './columns.ts';
 import { effectsOf, isPlannedOnly, returnsRows } from './effects.ts';
-import type { Analysis, Place, RawStatement } from './facts.ts';
+import type { Analysis, Place, RawRelation, RawStatement } from './facts.ts';
 import type { Findings } from './findings.ts';
 import { freeConstants } from './literals.ts';
 import {
@@ -74,11 +75,11 @@ function build(primary: StatementClass, found: Findings): Built {
     found.classes.add('TempTable');
   }
   const verbs = found.relations.map((r) => r.verb);
-  const { settings, asks, minMajor, unknown } = found;
+  const { settings, asks, minMajor, nesting, unknown } = found;
   return {
     primary: shownAs(primary, found),
     classes: [...found.classes],
-    relations: dedupe(found.relations),
+    relations: relationsOf(found),
     functions: dedupe(found.functions),
     attributes: [...found.attributes],
     types: dedupe(found.types),
@@ -86,6 +87,7 @@ function build(primary: StatementClass, found: Findings): Built {
     asks,
     readOnly: !found.writes && [...found.classes, ...verbs].every(reads),
     minMajor,
+    nesting,
     unknown,
   };
 }
@@ -95,6 +97,18 @@ function shownAs(primary: StatementClass, { classes }: Findings): StatementClass
   if (primary === 'CopyTo' && classes.has('CopyFrom')) return 'CopyFrom';
   if (primary !== 'Ddl' || classes.has('Ddl')) return primary;
   return (['TempTable', 'LargeObject', 'Replication'] as const).find((cls) => classes.has(cls)) ?? primary;
+}
+
+/** Each relation once for everything that is done to it in the same way. */
+function relationsOf({ relations }: Findings): RawRelation[] {
+  const seen = new Map<string, { relation: Omit<RawRelation, 'reads'>; reads: Set<string> }>();
+  for (const { source, ...relation } of relations) {
+    const key = JSON.stringify(relation);
+    const known = seen.get(key) ?? { relation, reads: new Set() };
+    for (const column of source === null ? [] : readsOf(source)) known.reads.add(column);
+    seen.set(key, known);
+  }
+  return [...seen.values()].map(({ relation, reads }) => ({ ...relation, reads: reads.has('*') ? ['*'] : [...reads] }));
 }
 
 function dedupe<T>(items: readonly T[]): T[] {

@@ -12,7 +12,35 @@ export interface RawRelation {
   readonly creates: boolean;
   /** For Insert, Update, Delete, Merge, Truncate. */
   readonly reach: RawReach | null;
+  /** The nearest piece of syntax that the statement comes to it through. */
+  readonly door: SyntaxDoor;
+  /** Columns that expressions speak of, or may, where they have no qualifier; `*`: all, or too many to tell. */
+  readonly reads: readonly string[];
+  /** Columns that are set; `*`: all. */
+  readonly writes: readonly string[];
+  /** ONLY: without its children. */
+  readonly only?: true;
+  /** TRUNCATE … CASCADE; REFRESH, which runs the definition. */
+  readonly cascade?: true;
 }
+
+/** How a statement comes to a relation that it names. */
+export type SyntaxDoor =
+  | 'Statement'
+  | 'CommonTableExpression'
+  | 'Subquery'
+  | 'Copy'
+  | 'Explain'
+  | 'ExplainAnalyze'
+  | 'CreateTableAs'
+  | 'SelectInto'
+  | 'Merge'
+  | 'Returning'
+  | 'Locking'
+  | 'Cursor'
+  | 'Prepare'
+  /** The body of a view, rule, policy or function that is defined. */
+  | 'Definition';
 
 export interface RawReach {
   /** Reach without knowledge of keys: never Keyed. */
@@ -21,6 +49,8 @@ export interface RawReach {
   readonly equated: readonly string[];
   /** INSERT of VALUES: Keyed as such. */
   readonly values: boolean;
+  /** The condition leaves nothing out if all columns of one of these are NOT NULL. */
+  readonly openIfNotNull?: readonly (readonly string[])[];
 }
 
 export interface RawFunction {
@@ -86,6 +116,8 @@ export interface RawStatement {
   readonly asks: boolean;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
+  /** How deep queries are nested: 1 is a query, 2 one in it. */
+  readonly nesting: number;
   /** A result set of unbounded size may come back. */
   readonly returnsRows: boolean;
   /** Lowest server major that reads this text as the grammar here does. */
