@@ -7,7 +7,7 @@ import { decide } from '../gateway/policy/decide.ts';
 import type { Decision, EffectivePolicies } from '../gateway/policy/decision.ts';
 import { effectivePolicies, pickRole, selectPolicies } from '../gateway/policy/effective.ts';
 import { checkSetting } from '../gateway/policy/settings.ts';
-import type { Facts, RawStatement, SettingChange } from '../gateway/sql/facts.ts';
+import type { Facts, Place, RawStatement, SettingChange } from '../gateway/sql/facts.ts';
 import { UpstreamAccess } from '../gateway/upstream-access.ts';
 import { type Names, namesFor } from './assume.ts';
 import { CommandError } from './usage.ts';
@@ -64,7 +64,10 @@ export async function explain(
   const statements =
     analysis.kind === 'NotUnderstood'
       ? [explainUnread(effective, sql, analysis.reason, now)]
-      : analysis.statements.map((raw) => ({ text: textOf(raw, text), ...judge(effective, names, raw, now) }));
+      : analysis.statements.map((raw, i) => ({
+          text: textOf(analysis.places[i]!, text),
+          ...judge(effective, names, raw, now),
+        }));
   const { namespace, name } = document.gateway;
   return {
     kind: 'Statements',
@@ -109,7 +112,7 @@ async function readCatalog(document: ConfigDocument, secrets: SecretSource, data
   }
 }
 
-function textOf({ offset, length }: RawStatement, text: Buffer): string {
+function textOf({ offset, length }: Place, text: Buffer): string {
   return text
     .subarray(offset, length === 0 ? undefined : offset + length)
     .toString('utf8')

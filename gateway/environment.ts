@@ -131,8 +131,6 @@ function functionFacts(
   const builtin = known.schema === 'pg_catalog' ? classifyBuiltin(known.name) : undefined;
   const unsafe = builtin?.safe === false ? [builtin.cls] : [];
   return {
-    offset: 0,
-    length: 0,
     primary: 'Function',
     classes: ['Function', ...unsafe],
     relations: [],
@@ -145,6 +143,7 @@ function functionFacts(
     readOnly: false,
     returnsRows: true,
     minMajor: 14,
+    nesting: 0,
     unknown: [],
   };
 }

@@ -1,5 +1,5 @@
 import type { BoundParameter } from '../audit/record.ts';
-import type { Analysis, RawStatement } from '../sql/facts.ts';
+import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
@@ -35,7 +35,7 @@ export function onQuery(s: SessionState, raw: Buffer, body: Buffer): Need | null
   if (analysis === null) return { kind: 'Analysis' };
   if (analysis.kind === 'NotUnderstood') return forwardUnread(s, raw, decoded.utf8, analysis);
   if (analysis.kind === 'SyntaxError') return syntaxError(s, raw, decoded, analysis);
-  const plan = planString(s, decoded, analysis.statements);
+  const plan = planString(s, decoded, analysis);
   if ('kind' in plan) return plan;
   forwardPlan(s, plan, raw, text);
   return null;
@@ -96,7 +96,8 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
   return { refusal, decision: gatewayDenial(error.message, '') };
 }
 
-function planString(s: SessionState, text: DecodedText, statements: readonly RawStatement[]): Plan | Need {
+function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
+  const { statements, places } = analysis;
   const planned: Planned[] = [];
   let around: Around = { ...s.surroundings(), changed: s.settings.touched };
   for (const [index, raw] of statements.entries()) {
@@ -110,18 +111,18 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
       // What follows is never reached, whatever it is.
       const rest = statements
         .slice(index)
-        .map((left) => ({ judged: { ...judged, raw: left }, text: textOf(text, left), undo: [] }));
-      const prefix = index === 0 ? 0 : text.original(raw.offset);
+        .map((left, i) => ({ judged: { ...judged, raw: left }, text: textOf(text, places[index + i]!), undo: [] }));
+      const prefix = index === 0 ? 0 : text.original(places[index]!.offset);
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
-    planned.push({ judged, text: textOf(text, raw), undo: applyNames(s, raw) });
+    planned.push({ judged, text: textOf(text, places[index]!), undo: applyNames(s, raw) });
     around = after(s, around, raw, judged);
   }
   return { statements: planned, refusal: null, prefix: 0 };
 }
 
-function textOf(text: DecodedText, raw: RawStatement): string {
-  return text.utf8.toString('utf8', raw.offset, raw.offset + raw.length);
+function textOf(text: DecodedText, { offset, length }: Place): string {
+  return text.utf8.toString('utf8', offset, offset + length);
 }
 
 /** What a statement in the middle of a string finds. */

@@ -1,10 +1,7 @@
 import type { Reach } from '../config/document.ts';
 import type { StatementClass } from './classes.ts';
 
-/**
- * What a text says, before names are resolved: the result of the parser worker, cacheable by exact text.
- * Byte positions are UTF-8 offsets into the analysed text.
- */
+/** What a text says, before names are resolved: the result of the parser worker. */
 export interface RawRelation {
   /** As written; null: to be found by the search path. */
   readonly schema: string | null;
@@ -15,13 +12,35 @@ export interface RawRelation {
   readonly creates: boolean;
   /** For Insert, Update, Delete, Merge, Truncate. */
   readonly reach: RawReach | null;
+  /** The nearest piece of syntax that the statement comes to it through. */
+  readonly door: SyntaxDoor;
+  /** Columns that expressions speak of, or may, where they have no qualifier; `*`: all, or too many to tell. */
+  readonly reads: readonly string[];
+  /** Columns that are set; `*`: all. */
+  readonly writes: readonly string[];
   /** ONLY: without its children. */
   readonly only?: true;
   /** TRUNCATE … CASCADE; REFRESH, which runs the definition. */
   readonly cascade?: true;
-  /** Columns that the statement can read of it; left out: all. */
-  readonly columns?: readonly string[];
 }
+
+/** How a statement comes to a relation that it names. */
+export type SyntaxDoor =
+  | 'Statement'
+  | 'CommonTableExpression'
+  | 'Subquery'
+  | 'Copy'
+  | 'Explain'
+  | 'ExplainAnalyze'
+  | 'CreateTableAs'
+  | 'SelectInto'
+  | 'Merge'
+  | 'Returning'
+  | 'Locking'
+  | 'Cursor'
+  | 'Prepare'
+  /** The body of a view, rule, policy or function that is defined. */
+  | 'Definition';
 
 export interface RawReach {
   /** Reach without knowledge of keys: never Keyed. */
@@ -30,8 +49,6 @@ export interface RawReach {
   readonly equated: readonly string[];
   /** INSERT of VALUES: Keyed as such. */
   readonly values: boolean;
-  /** Columns that an UPDATE sets; left out: any. */
-  readonly written?: readonly string[];
   /** The condition leaves nothing out if all columns of one of these are NOT NULL. */
   readonly openIfNotNull?: readonly (readonly string[])[];
 }
@@ -83,9 +100,6 @@ export type SessionEffect =
   | { readonly kind: 'Transaction'; readonly op: TransactionOp };
 
 export interface RawStatement {
-  /** Start and length of the statement's text. */
-  readonly offset: number;
-  readonly length: number;
   /** The class shown first to people (Select, Update, Ddl…). */
   readonly primary: StatementClass;
   /** Every class that is not carried by a relation or function: Transaction, Session, Explain, Cursor, Prepare, CopyTo, Do, … */
@@ -102,6 +116,8 @@ export interface RawStatement {
   readonly asks: boolean;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
+  /** How deep queries are nested: 1 is a query, 2 one in it. */
+  readonly nesting: number;
   /** A result set of unbounded size may come back. */
   readonly returnsRows: boolean;
   /** Lowest server major that reads this text as the grammar here does. */
@@ -110,14 +126,26 @@ export interface RawStatement {
   readonly unknown: readonly string[];
 }
 
+/** Where a statement stands in its text, in UTF-8 bytes. */
+export interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
 export type Analysis =
-  | { readonly kind: 'Statements'; readonly statements: readonly RawStatement[] }
+  | {
+      readonly kind: 'Statements';
+      /** Texts that differ only in literals that do not matter share these very objects. */
+      readonly statements: readonly RawStatement[];
+      /** Of each statement. */
+      readonly places: readonly Place[];
+    }
   /** PostgreSQL's own words; position in code points from 1, 0: none. */
   | { readonly kind: 'SyntaxError'; readonly message: string; readonly position: number }
   | { readonly kind: 'NotUnderstood'; readonly reason: string; readonly hint: string };
 
 /** How a statement comes to a relation or function that it does not name itself. */
-export type Door = 'View' | 'Rule' | 'ForeignKey' | 'Trigger' | 'Default' | 'Check' | 'Index' | 'Policy';
+export type LinkDoor = 'View' | 'Rule' | 'ForeignKey' | 'Trigger' | 'Default' | 'Check' | 'Index' | 'Policy';
 
 export interface QualifiedName {
   readonly schema: string;
@@ -141,10 +169,12 @@ export interface RelationUse {
     | 'new';
   readonly verb: StatementClass;
   readonly reach: Reach | null;
-  /** Left out: the statement names it. */
-  readonly door?: Door;
-  /** The relation behind whose door it stands. */
+  readonly door?: SyntaxDoor | LinkDoor;
+  /** The relation behind whose door it stands; left out: the statement names it. */
   readonly of?: QualifiedName;
+  /** Columns, where the statement names the relation; `*`: all, or too many to tell. */
+  readonly reads?: readonly string[];
+  readonly writes?: readonly string[];
   /** What it is a partition or inheritance child of: rules that deny something there speak of its rows as well. */
   readonly ancestors?: readonly QualifiedName[];
   /** It is a partition: what is allowed on its ancestors is allowed here. */
@@ -159,7 +189,7 @@ export interface FunctionUse {
   /** Argument types as in `app.add_tax(numeric)`: one entry per candidate that the call may mean. */
   readonly candidates: readonly string[];
   /** Left out: the statement calls it. What it does inside is not known. */
-  readonly door?: Door;
+  readonly door?: LinkDoor;
   /** The relation behind whose door it stands. */
   readonly of?: QualifiedName;
 }

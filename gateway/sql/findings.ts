@@ -1,20 +1,28 @@
 import type { StatementClass } from './classes.ts';
+import type { Columns, Source } from './columns.ts';
 import type { RawFunction, RawRelation, SettingChange } from './facts.ts';
+
+/** A relation whose columns are not all known yet. */
+export interface FoundRelation extends Omit<RawRelation, 'reads'> {
+  readonly source: Source | null;
+}
 
 /** What is found in a statement; lists may repeat. */
 export interface Findings {
   readonly classes: Set<StatementClass>;
-  readonly relations: RawRelation[];
+  readonly relations: FoundRelation[];
   readonly functions: RawFunction[];
   readonly types: { readonly schema: string | null; readonly name: string }[];
   readonly settings: SettingChange[];
   readonly unknown: string[];
   /** Names in attribute notation, which may be calls. */
   readonly attributes: Set<string>;
+  readonly columns: Columns;
   asks: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
   minMajor: number;
+  nesting: number;
 }
 
 /** Nothing found yet. */
@@ -27,23 +35,29 @@ export function nothing(): Findings {
     settings: [],
     unknown: [],
     attributes: new Set(),
+    columns: { sources: new Map(), levels: [] },
     asks: false,
     writes: false,
     minMajor: 14,
+    nesting: 0,
   };
 }
+
+/** It need not exist. */
+export const NEW = { creates: true } as const;
 
 /** Adds a relation that is named by strings, or one that is to be made. */
 export function addRelation(
   found: Findings,
   place: { readonly schema: string | null; readonly name: string },
   verb: StatementClass,
-  creates = false,
+  more: Partial<Omit<FoundRelation, 'schema' | 'name' | 'verb'>> = {},
 ): void {
-  found.relations.push({ schema: place.schema, name: place.name, verb, creates, reach: null });
+  const plain = { creates: false, reach: null, door: 'Statement', writes: [], source: null } as const;
+  found.relations.push({ schema: place.schema, name: place.name, verb, ...plain, ...more });
 }
 
 /** Whatever a schema contains, or will: `schema.*` in rules and records. */
 export function addSchema(found: Findings, schema: string, verb: StatementClass): void {
-  if (schema !== '') addRelation(found, { schema, name: '*' }, verb, true);
+  if (schema !== '') addRelation(found, { schema, name: '*' }, verb, NEW);
 }

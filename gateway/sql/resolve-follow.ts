@@ -1,7 +1,7 @@
 import type { Reach } from '../config/document.ts';
 import { classifyBuiltin } from './builtin.ts';
 import type { StatementClass } from './classes.ts';
-import type { Door, QualifiedName } from './facts.ts';
+import type { LinkDoor, QualifiedName, SyntaxDoor } from './facts.ts';
 import type { Found } from './resolve.ts';
 import { isSystem, type KnownForeignKey, type KnownRelation, type KnownRule } from './resolve-environment.ts';
 import { kin, type Surroundings } from './resolve-links.ts';
@@ -14,15 +14,15 @@ export interface Arrival {
   readonly relation: KnownRelation;
   readonly verb: StatementClass;
   readonly reach: Reach | null;
-  readonly door: Door | null;
+  readonly door: SyntaxDoor | LinkDoor;
+  /** The relation behind whose door it stands; null: the statement names it. */
   readonly of: QualifiedName | null;
   /** Without its children. */
   readonly only: boolean;
   readonly cascade: boolean;
-  /** Columns that an update sets; null: any. */
-  readonly written: readonly string[] | null;
-  /** Columns that are read, where that is known; null: all. */
-  readonly columns: readonly string[] | null;
+  /** Columns that are read and set; `*`: all, or not known which. */
+  readonly reads: readonly string[];
+  readonly writes: readonly string[];
 }
 
 interface Way {
@@ -94,7 +94,7 @@ function acted(rule: KnownRule, at: Arrival, way: Way): Arrival[] {
   return defined(rule, at, way, 'Rule');
 }
 
-function defined(rule: KnownRule, at: Arrival, way: Way, door: Door): Arrival[] {
+function defined(rule: KnownRule, at: Arrival, way: Way, door: LinkDoor): Arrival[] {
   const definition = way.around.definition(rule);
   if (definition === undefined) return [];
   for (const fn of definition.functions) runFunction(fn, door, at, way);
@@ -104,13 +104,15 @@ function defined(rule: KnownRule, at: Arrival, way: Way, door: Door): Arrival[] 
       way.found.unknown.push(`the relation with OID ${oid} of ${at.relation.schema}.${at.relation.name}`);
       return [];
     }
-    return [{ ...behind(at, door), relation, verb, reach, columns, only }];
+    return [{ ...behind(at, door), relation, verb, reach, reads: columns ?? EVERY, only }];
   });
 }
 
+const EVERY = ['*'];
+
 /** What is common to all that stands behind a relation's door. */
-function behind({ relation: { schema, name } }: Arrival, door: Door): Omit<Arrival, 'relation' | 'verb' | 'reach'> {
-  return { door, of: { schema, name }, only: false, cascade: false, written: null, columns: null };
+function behind({ relation: { schema, name } }: Arrival, door: LinkDoor): Omit<Arrival, 'relation' | 'verb' | 'reach'> {
+  return { door, of: { schema, name }, only: false, cascade: false, reads: EVERY, writes: EVERY };
 }
 
 function policyReads(at: Arrival, way: Way): Arrival[] {
@@ -144,8 +146,8 @@ function runTriggers(at: Arrival, way: Way): void {
 }
 
 /** Whether an update may set one of these columns; none: of any column. */
-function touches({ written }: Arrival, columns: readonly string[]): boolean {
-  return columns.length === 0 || written === null || columns.some((column) => written.includes(column));
+function touches({ writes }: Arrival, columns: readonly string[]): boolean {
+  return columns.length === 0 || writes.includes('*') || columns.some((column) => writes.includes(column));
 }
 
 /** Defaults, generated columns, checks, indexes and policies that call user functions. */
@@ -154,7 +156,7 @@ function runCode(at: Arrival, way: Way): void {
   for (const relation of reading ? [at.relation] : below(at, way)) {
     for (const { fn, door, verbs, column } of relation.links?.code ?? []) {
       if (door === 'Policy' && relation !== at.relation) continue;
-      const defaulted = at.verb === 'Update' && column !== null && at.written?.includes(column) === true;
+      const defaulted = at.verb === 'Update' && column !== null && at.writes.includes(column);
       if (verbs.has(at.verb) || defaulted) runFunction(fn, door, at, way);
     }
   }
@@ -169,7 +171,7 @@ function cascaded(at: Arrival, way: Way): Arrival[] {
       const relation = verb === null ? undefined : way.around.relation(key.relation);
       if (verb === null || relation === undefined) continue;
       const reach = at.reach === 'Unbounded' ? 'Unbounded' : 'Filtered';
-      const also = { written: key.columns, cascade: at.cascade };
+      const also = { writes: key.columns, cascade: at.cascade };
       found.push({ ...behind(at, 'ForeignKey'), ...also, relation, verb, reach });
     }
   }
@@ -191,7 +193,7 @@ function cascade(key: KnownForeignKey, at: Arrival): StatementClass | null {
 }
 
 /** Built-in functions count by their class; any other that is not known to be safe needs a rule that lists it. */
-function runFunction(oid: number, door: Door, at: Arrival, { around, found }: Way): void {
+function runFunction(oid: number, door: LinkDoor, at: Arrival, { around, found }: Way): void {
   const { schema, name } = at.relation;
   const fn = around.fn(oid);
   if (fn === undefined) {

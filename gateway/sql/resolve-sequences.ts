@@ -4,7 +4,7 @@ import type { RawFunction, RawRelation, RawStatement } from './facts.ts';
 const OF_SEQUENCE = /^(?:nextval|setval|currval|pg_sequence_last_value|pg_get_sequence_data)$/;
 
 /** Whatever sequence the database has. */
-const ANY = { schema: '*', name: '*', verb: 'Sequence', creates: true, reach: null } as const;
+const ANY: RawRelation = sequence('*', '*', true);
 
 /** Sequences that a statement names in arguments, as the server reads a regclass; where it does not say which: any. */
 export function sequencesOf(raw: RawStatement): RawRelation[] {
@@ -13,8 +13,12 @@ export function sequencesOf(raw: RawStatement): RawRelation[] {
   if (calls.length === 0) return raw.functions.some(({ name }) => name === 'lastval') ? [] : [ANY];
   return calls.map(({ literals }) => {
     const name = parseRegclass(literals[0] ?? null);
-    return name === null ? ANY : { ...name, verb: 'Sequence', creates: false, reach: null };
+    return name === null ? ANY : sequence(name.schema, name.name, false);
   });
+}
+
+function sequence(schema: string | null, name: string, creates: boolean): RawRelation {
+  return { schema, name, verb: 'Sequence', creates, reach: null, door: 'Statement', reads: [], writes: [] };
 }
 
 function isOfSequence({ schema, name, operator }: RawFunction): boolean {

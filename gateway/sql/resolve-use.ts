@@ -31,10 +31,10 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
   if (relation.links !== undefined) around.relation(relation.links.oid);
   if (isTemporary(schema)) {
     found.classes.add('TempTable');
-    if (door === null) found.temporary += 1;
+    if (of === null) found.temporary += 1;
     return;
   }
-  if (isSystem(schema) && !isSecret(name, at.columns)) {
+  if (isSystem(schema) && !isSecret(name, at.reads)) {
     found.classes.add(verb === 'Select' ? 'Catalog' : 'CatalogWrite');
     return;
   }
@@ -46,18 +46,18 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
     kind,
     verb,
     reach,
-    ...(door === null ? {} : { door }),
-    ...(of === null ? {} : { of }),
+    door,
+    ...(of === null ? { reads: at.reads, writes: at.writes } : { of }),
     ...(family.ancestors.length === 0 ? {} : { ancestors: family.ancestors }),
     ...(relation.links?.partition === true ? { partition: true } : {}),
     ...(descendants.length === 0 ? {} : { descendants }),
   });
 }
 
-function isSecret(name: string, columns: readonly string[] | null): boolean {
+function isSecret(name: string, columns: readonly string[]): boolean {
   const secret = SECRET.get(name);
   if (secret === undefined) return false;
-  return secret === null || columns === null || columns.some((column) => secret.has(column));
+  return secret === null || columns.some((column) => column === '*' || secret.has(column));
 }
 
 /** Rows for a parent by inheritance stay there; those for a partitioned table go to a partition. */

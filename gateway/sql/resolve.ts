@@ -87,9 +87,9 @@ function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): T[] {
   if (uses.length < 2) return [...uses];
   const seen = new Map<string, T>();
   for (const use of uses) {
-    const { schema, name, door } = use;
+    const { schema, name, door = '' } = use;
     const more = 'verb' in use ? `${use.verb} ${use.reach} ${use.descendants === undefined}` : use.candidates.join();
-    const key = `${schema}\0${name}\0${door ?? ''}\0${more}`;
+    const key = `${schema}\0${name}\0${door}\0${more}`;
     if (!seen.has(key)) seen.set(key, use);
   }
   return [...seen.values()];
@@ -116,12 +116,12 @@ function resolveRelation(
       relation: known,
       verb: raw.verb,
       reach: reachOf(raw, known, around),
-      door: null,
+      door: raw.door,
       of: null,
       only: raw.only === true,
       cascade: raw.cascade === true,
-      written: raw.reach?.written ?? null,
-      columns: raw.columns ?? null,
+      reads: raw.reads,
+      writes: raw.writes,
     },
     { found, around },
   );
@@ -145,7 +145,8 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
     .filter(({ kind }) => verb !== 'Sequence' || kind === 'sequence')
     .map((one) => ({ schema: one.schema, name: one.name }));
   const reach = raw.reach === null ? null : raw.reach.values ? 'Keyed' : raw.reach.floor;
-  found.relations.push({ schema, name, kind: 'new', verb, reach, ...(descendants.length > 0 ? { descendants } : {}) });
+  const { door } = raw;
+  found.relations.push({ schema, name, kind: 'new', verb, reach, door, ...(descendants.length > 0 ? { descendants } : {}) });
 }
 
 /** undefined: to be asked for; null: there is no such relation. */

@@ -11,6 +11,8 @@ export type FindQuery = (name: string) => unknown;
 export interface Write {
   readonly verb: StatementClass;
   readonly reach: RawReach;
+  /** Columns that are set; `*`: all. */
+  readonly columns: readonly string[];
 }
 
 /** Of INSERT, UPDATE, DELETE and MERGE: what is done to the target; first what the statement is called after. */
@@ -24,9 +26,21 @@ export function writesOf(type: string, fields: Fields, find: FindQuery): Write[]
     default: {
       const others = list(type === 'UpdateStmt' ? fields.fromClause : fields.usingClause);
       const reach = reachOf(fields.whereClause, targetOf(target, others));
-      return [{ verb: type === 'UpdateStmt' ? 'Update' : 'Delete', reach }];
+      return [
+        type === 'UpdateStmt'
+          ? { verb: 'Update', reach, columns: columnsSet(fields.targetList) }
+          : { verb: 'Delete', reach, columns: EVERY },
+      ];
     }
   }
+}
+
+const EVERY = ['*'];
+
+/** The columns that SET or an INSERT's list names. */
+function columnsSet(targets: unknown): readonly string[] {
+  const columns = list(targets).map((target) => text(as(target, 'ResTarget')?.name));
+  return columns.length > MAX_COLUMNS ? EVERY : columns;
 }
 
 const VALUES: RawReach = { ...FILTERED, values: true };
@@ -34,8 +48,9 @@ const VALUES: RawReach = { ...FILTERED, values: true };
 function insertWrites(fields: Fields, find: FindQuery): Write[] {
   const reach = insertReach(as(fields.selectStmt, 'SelectStmt'), find);
   const conflict = fields.onConflictClause as Fields | undefined;
-  const insert: Write = { verb: 'Insert', reach };
-  return conflict?.action === 'ONCONFLICT_UPDATE' ? [insert, { verb: 'Update', reach }] : [insert];
+  const insert: Write = { verb: 'Insert', reach, columns: fields.cols === undefined ? EVERY : columnsSet(fields.cols) };
+  if (conflict?.action !== 'ONCONFLICT_UPDATE') return [insert];
+  return [insert, { verb: 'Update', reach, columns: columnsSet(conflict.targetList) }];
 }
 
 /** VALUES say which rows; a query says it by its own restriction. */
@@ -45,6 +60,8 @@ function insertReach(query: Fields | undefined, find: FindQuery): RawReach {
   return query.valuesLists === undefined ? FILTERED : VALUES;
 }
 
+/** More columns than this are all of them. */
+const MAX_COLUMNS = 64;
 /** Queries nested deeper than this are taken to have no restriction. */
 const MAX_DEPTH = 64;
 /** A LIMIT above this is none. */
@@ -183,11 +200,14 @@ function mergeWrites(fields: Fields, find: FindQuery): Write[] {
   for (const clause of list(fields.mergeWhenClauses)) {
     const when = as(clause, 'MergeWhenClause');
     const verb = COMMANDS[String(when?.commandType)];
-    if (when !== undefined && verb !== undefined) writes.push({ verb, reach: clauseReach(fields, when, find) });
+    if (when === undefined || verb === undefined) continue;
+    const columns = verb === 'Delete' || when.targetList === undefined ? EVERY : columnsSet(when.targetList);
+    writes.push({ verb, reach: clauseReach(fields, when, find), columns });
   }
   const [first = { reach: FILTERED }, ...rest] = writes;
   const reach = rest.reduce((worst, write) => farther(worst, write.reach), first.reach);
-  return [{ verb: 'Merge', reach }, ...writes];
+  const columns = [...new Set(writes.flatMap((write) => write.columns))];
+  return [{ verb: 'Merge', reach, columns: columns.includes('*') ? EVERY : columns }, ...writes];
 }
 
 function clauseReach(merge: Fields, when: Fields, find: FindQuery): RawReach {

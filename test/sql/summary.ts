@@ -25,6 +25,7 @@ function summary(s: RawStatement): string {
     ...(s.asks ? ['asks'] : []),
     ...(s.minMajor > 14 ? [`since ${s.minMajor}`] : []),
     ...s.unknown.map((what) => `unknown: ${what}`),
+    ...(s.nesting > 1 ? [`nested ${s.nesting}`] : []),
     `${s.readOnly ? 'reads' : 'writes'}${s.returnsRows ? ', rows' : ''}`,
   ];
   return parts.join(' | ');
@@ -36,9 +37,14 @@ function name(of: { readonly schema: string | null; readonly name: string }): st
 
 function relation(r: RawRelation): string {
   const verb = r.creates ? `${r.verb} new` : r.verb;
-  if (r.reach === null) return `${verb} ${name(r)}`;
+  const marks = `${r.only === true ? ' only' : ''}${r.cascade === true ? ' cascade' : ''}`;
+  const writes = r.writes.length === 0 ? '' : ` sets ${r.writes.toSorted().join(' ')}`;
+  const reads = r.reads.length === 0 ? '' : ` reads ${r.reads.toSorted().join(' ')}`;
+  const rest = `${marks}${writes}${reads}${r.door === 'Statement' ? '' : ` (${r.door})`}`;
+  if (r.reach === null) return `${verb} ${name(r)}${rest}`;
   const equated = r.reach.equated.length === 0 ? '' : ` by ${r.reach.equated.toSorted().join(' ')}`;
-  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}`;
+  const open = (r.reach.openIfNotNull ?? []).map((columns) => ` unless null ${columns.join(' ')}`).join(' or');
+  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}${open}${rest}`;
 }
 
 function setting(s: SettingChange): string {
