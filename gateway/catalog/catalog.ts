@@ -1,9 +1,9 @@
 import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
 import { isSafeExtension } from './extensions.ts';
+import { ALL_FUNCTIONS, ARGUMENT_TYPES, readAllFunctions } from './functions.ts';
 import { ALL_KEYS, ALL_LINKS, ALL_NOT_NULL, ALL_RELATIONS, DEFINITIONS } from './links.ts';
 import { gather, readDefinitionRow } from './relations.ts';
-import { FUNCTION_COLUMNS, readFunction } from './rows.ts';
 import { type CatalogSnapshot, createSnapshot } from './snapshot.ts';
 
 export interface CatalogOptions {
@@ -56,9 +56,6 @@ export class Catalog {
   }
 }
 
-const FUNCTIONS = `SELECT * FROM (SELECT ${FUNCTION_COLUMNS} FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace)
-  r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11)`;
 /** Enums and composites have input functions of the server's own; a domain's constraints run whoever's code. */
 const TYPES = `SELECT n.nspname AS schema, t.typname AS name, x.extname AS extension,
     (t.typtype OPERATOR(pg_catalog.=) ANY ('{e,c}') OR (t.typtype OPERATOR(pg_catalog.=) 'd' AND NOT EXISTS (
@@ -174,7 +171,10 @@ class Database {
       notNull: (await this.#rows(ALL_NOT_NULL)).map(cells),
       links: (await this.#rows(ALL_LINKS)).map(cells),
     });
-    const functions = await this.#rows(FUNCTIONS);
+    const functions = readAllFunctions(
+      (await this.#rows(ALL_FUNCTIONS)).map(cells),
+      (await this.#rows(ARGUMENT_TYPES)).map(cells),
+    );
     const types = await this.#rows(TYPES);
     const operators = await this.#rows(OPERATORS);
     this.#version += 1;
@@ -184,7 +184,7 @@ class Database {
       utf8: server?.encoding === 'UTF8',
       schemas: schemas.map(({ name }) => String(name)),
       ...relations,
-      functions: functions.map((row) => readFunction(cells(row))),
+      functions,
       types: types.map(readObject),
       operators: operators.map(readObject),
     });

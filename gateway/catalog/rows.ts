@@ -8,7 +8,8 @@ import type { CatalogFunction } from './snapshot.ts';
  * (test: "a hostile search_path and operators in public change nothing").
  */
 
-const TYPE_NAME = `CASE WHEN tn.nspname OPERATOR(pg_catalog.=) 'pg_catalog' THEN pg_catalog.format_type(t.oid, NULL)
+/** Name of the type `t` in namespace `tn`, whose element, where it is an array, is `e` in `en`. */
+export const TYPE_NAME = `CASE WHEN tn.nspname OPERATOR(pg_catalog.=) 'pg_catalog' THEN pg_catalog.format_type(t.oid, NULL)
   WHEN e.oid IS NOT NULL THEN pg_catalog.concat(pg_catalog.quote_ident(en.nspname::pg_catalog.text), '.',
     pg_catalog.quote_ident(e.typname::pg_catalog.text), '[]')
   ELSE pg_catalog.concat(pg_catalog.quote_ident(tn.nspname::pg_catalog.text), '.',
@@ -20,7 +21,7 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
    FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY u(oid, n)
    JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) u.oid
    JOIN pg_catalog.pg_namespace tn ON tn.oid OPERATOR(pg_catalog.=) t.typnamespace
-   LEFT JOIN pg_catalog.pg_type e ON e.typarray OPERATOR(pg_catalog.=) t.oid AND t.typelem OPERATOR(pg_catalog.<>) 0
+   LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem AND e.typarray OPERATOR(pg_catalog.=) t.oid
    LEFT JOIN pg_catalog.pg_namespace en ON en.oid OPERATOR(pg_catalog.=) e.typnamespace),
   p.pronargs::pg_catalog.text, p.pronargdefaults::pg_catalog.text,
   CASE WHEN p.provariadic OPERATOR(pg_catalog.<>) 0 THEN '-1'
