@@ -45,22 +45,21 @@ export function namesFor(document: ConfigDocument, catalog: KnownCatalog | null)
         functions: new Map<string, KnownFunction[]>(),
       };
       const environment = { catalog: catalog ?? NOTHING, searchPath: SEARCH_PATH, overlay, localNames: false };
-      for (;;) {
-        const resolution = resolve(raw, environment);
-        if (resolution.kind === 'Facts') return resolution;
-        if (resolution.kind === 'Load') throw new Error('the definitions of views have not been read');
-        for (const name of resolution.relations) {
-          overlay.relations.set(nameKey(name.schema, name.name), catalog === null ? table(name, assumptions) : null);
-        }
-        for (const name of resolution.functions) {
-          overlay.functions.set(
-            nameKey(name.schema, name.name),
-            catalog === null ? [fn(name, listed, assumptions)] : [],
-          );
-        }
+      let resolution = resolve(raw, environment);
+      for (; resolution.kind === 'Ask'; resolution = resolve(raw, environment)) {
+        for (const name of resolution.relations)
+          overlay.relations.set(keyOf(name), catalog === null ? table(name, assumptions) : null);
+        for (const name of resolution.functions)
+          overlay.functions.set(keyOf(name), catalog === null ? [fn(name, listed, assumptions)] : []);
       }
+      if (resolution.kind === 'Load') throw new Error('the definitions of views have not been read');
+      return resolution;
     },
   };
+}
+
+function keyOf({ schema, name }: WrittenName): string {
+  return nameKey(schema, name);
 }
 
 function table({ schema, name }: WrittenName, assumptions: Set<string>): KnownRelation {

@@ -104,7 +104,10 @@ async function readCatalog(document: ConfigDocument, secrets: SecretSource, data
   const silent = { info() {}, warn() {} };
   const catalog = new Catalog({ connect: (name) => upstream.connectCatalog(name), log: silent });
   try {
-    return await catalog.ensure(database);
+    const snapshot = await catalog.ensure(database);
+    const rules = snapshot.relationsOf('*').flatMap(({ links }) => links.rules.map(({ oid }) => oid));
+    if (rules.length > 0) await catalog.define(database, rules);
+    return catalog.snapshot(database)!;
   } catch (error) {
     throw new CommandError(`the catalogue of database ${database} cannot be read: ${(error as Error).message}`);
   } finally {

@@ -46,7 +46,10 @@ export const CHANGES = `WITH temporary AS MATERIALIZED (
   since AS MATERIALIZED (SELECT pg_catalog.age(pg_catalog.pg_snapshot_xmin($1::pg_catalog.pg_snapshot)::pg_catalog.xid) AS age)
   ${Object.entries(TABLES)
     .map(
-      ([table, counts]) => `SELECT pg_catalog.count(*) AS count, pg_catalog.string_agg(DISTINCT c.xmin::pg_catalog.text, ' ')
+      ([
+        table,
+        counts,
+      ]) => `SELECT pg_catalog.count(*) AS count, pg_catalog.string_agg(DISTINCT c.xmin::pg_catalog.text, ' ')
     FILTER (WHERE ${RECENT}) AS transactions, pg_catalog.pg_current_snapshot()::pg_catalog.text AS snapshot
     FROM pg_catalog.${table} c CROSS JOIN since WHERE ${counts}`,
     )

@@ -45,7 +45,9 @@ function relationsOf(query: TreeNode, own: number): DefinitionUse[] {
     const holder = isNode(beside) ? beside : entry;
     const uses = usesOf(query, entry, { holder, position: at + 1 });
     // FOR UPDATE asks for the permission to update.
-    return locked.has(at + 1) ? uses.map((use) => (use.verb === 'Update' ? { ...use, verb: 'Lock' as const } : use)) : uses;
+    return locked.has(at + 1)
+      ? uses.map((use) => (use.verb === 'Update' ? { ...use, verb: 'Lock' as const } : use))
+      : uses;
   });
 }
 
@@ -87,7 +89,9 @@ function isOldOrNew(entry: TreeNode, own: number): boolean {
 function columnsOf(entry: TreeNode, holder: TreeNode): string[] | null {
   const eref = entry.fields.get('eref');
   const names = isNode(eref) ? items(eref.fields.get('colnames')) : [];
-  const numbers = items(holder.fields.get('selectedCols')).slice(1).map((bit) => Number(bit) + LOWEST_ATTRIBUTE);
+  const numbers = items(holder.fields.get('selectedCols'))
+    .slice(1)
+    .map((bit) => Number(bit) + LOWEST_ATTRIBUTE);
   if (numbers.includes(0)) return null;
   return numbers.filter((at) => at > 0).map((at) => unquote(names[at - 1]));
 }

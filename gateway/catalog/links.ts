@@ -101,7 +101,9 @@ const keys = (only: string | null) => `SELECT i.indrelid::pg_catalog.text,
   HAVING pg_catalog.bool_and(a.attnum IS NOT NULL AND a.attnotnull
     AND i.indcollation[(u.n OPERATOR(pg_catalog.-) 1)::pg_catalog.int4] ${EQ} a.attcollation)`;
 
-const notNull = (only: string | null) => `SELECT a.attrelid::pg_catalog.text, pg_catalog.json_agg(a.attname)::pg_catalog.text
+const notNull = (
+  only: string | null,
+) => `SELECT a.attrelid::pg_catalog.text, pg_catalog.json_agg(a.attname)::pg_catalog.text
   FROM pg_catalog.pg_attribute a WHERE a.attnotnull AND a.attnum OPERATOR(pg_catalog.>) 0 AND a.attrelid ${NORMAL}
     AND ${within('a.attrelid', only)} GROUP BY a.attrelid`;
 

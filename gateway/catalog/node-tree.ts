@@ -8,7 +8,7 @@ export interface TreeNode {
 export type TreeValue = string | TreeNode | readonly TreeValue[];
 
 /** Tokens as read.c has them: brackets stand alone, a backslash takes the next character as it is. */
-const TOKENS = /\{[A-Z_0-9]*|[(){}]|(?:\\[^]|[^\s(){}\\])+/g;
+const TOKENS = /\{[A-Z_0-9]*|[(){}]|(?:\\.|[^\s(){}\\])+/gs;
 
 interface Open {
   readonly node: { readonly type: string; readonly fields: Map<string, TreeValue> } | null;

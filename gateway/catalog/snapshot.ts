@@ -22,6 +22,8 @@ export interface CatalogSnapshot extends KnownCatalog {
   relation(schema: string, name: string): CatalogRelation | undefined;
   functions(schema: string, name: string): readonly CatalogFunction[];
   functionByOid(oid: number): CatalogFunction | undefined;
+  relationByOid(oid: number): CatalogRelation | undefined;
+  relationsOf(schema: string): readonly CatalogRelation[];
   readonly ruleCode: RuleCode;
   /** Adds the definition of a rule: they are many, and read only when they are needed. */
   define(rule: number, definition: RuleDefinition): void;

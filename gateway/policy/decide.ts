@@ -1,5 +1,5 @@
 import type { Policy, Rule } from '../config/document.ts';
-import type { Facts, FunctionUse, RelationUse } from '../sql/facts.ts';
+import type { Facts, FunctionUse, QualifiedName, RelationUse } from '../sql/facts.ts';
 import type { Deciding, Decision, EffectivePolicies, Shadow } from './decision.ts';
 import { isEverything } from './effective.ts';
 import { matches, parsePattern, type RelationPattern } from './patterns.ts';
@@ -119,9 +119,25 @@ function nothingAllows(effective: EffectivePolicies, unit: Unit): Denial {
 function describe(unit: Unit): string {
   if (unit.kind === 'Class') return unit.cls;
   if (unit.kind === 'Function')
-    return `the function ${unit.use.candidates.join(' or ') || `${unit.use.schema}.${unit.use.name}`}`;
+    return `the function ${unit.use.candidates.join(' or ') || `${unit.use.schema}.${unit.use.name}`}${doorOf(unit.use)}`;
   const { verb, reach, schema, name } = unit.use;
-  return `${reach === null ? '' : `${reach} `}${verb} on ${schema}.${name}`;
+  return `${reach === null ? '' : `${reach} `}${verb} on ${schema}.${name}${doorOf(unit.use)}`;
+}
+
+const DOORS: Readonly<Record<string, string>> = {
+  View: 'through the view',
+  Rule: 'by a rule on',
+  ForeignKey: 'by a foreign key to',
+  Trigger: 'by a trigger on',
+  Default: 'by a default of',
+  Check: 'by a constraint of',
+  Index: 'by an index of',
+  Policy: 'by a row security policy of',
+};
+
+/** How the statement comes to what it does not name itself. */
+function doorOf({ door, of }: RelationUse | FunctionUse): string {
+  return of === undefined ? '' : ` (${DOORS[door ?? ''] ?? 'through'} ${of.schema}.${of.name})`;
 }
 
 function nameOf(policy: Policy): string {
@@ -188,12 +204,29 @@ function matchesClass(rule: Rule, cls: string): boolean {
   return any ? isEverything(rule) || cls !== 'Unknown' : statements.has(cls);
 }
 
-function matchesRelation(rule: Rule, { verb, reach, schema, name }: RelationUse): boolean {
+function matchesRelation(rule: Rule, use: RelationUse): boolean {
+  const { verb, reach } = use;
   const { statements, any, relations } = compile(rule);
   if (!any && !statements.has(verb)) return false;
   if (rule.reach !== null && (reach === null || !rule.reach.includes(reach))) return false;
   if (relations === null) return rule.action === 'Deny' && rule.functions.length === 0;
-  return relations.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name));
+  const speaks = ({ schema, name }: QualifiedName) =>
+    relations.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name));
+  return speaks(use) || kinOf(rule, use).some(speaks);
+}
+
+const NO_KIN: readonly QualifiedName[] = [];
+
+/**
+ * What is denied on a table is denied on its parents, whose rows they are too, and on its children; what is allowed on a
+ * partitioned table is allowed on its partitions, and what is reached through a table is allowed with it.
+ */
+function kinOf(
+  rule: Rule,
+  { ancestors = NO_KIN, descendants = NO_KIN, partition }: RelationUse,
+): readonly QualifiedName[] {
+  if (rule.action !== 'Deny') return partition === true ? ancestors : NO_KIN;
+  return descendants.length === 0 ? ancestors : [...ancestors, ...descendants];
 }
 
 /** A call that may mean several functions is allowed where all of them are, and denied where one of them is. */

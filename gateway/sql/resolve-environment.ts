@@ -124,7 +124,7 @@ export interface KnownCatalog {
   readonly serverMajor: number;
   relation(schema: string, name: string): KnownRelation | undefined;
   relationByOid?(oid: number): KnownRelation | undefined;
-  /** Everything in a schema. */
+  /** Everything in a schema; `*`: in all of them. */
   relationsOf?(schema: string): readonly KnownRelation[];
   /** undefined: to be loaded first. */
   definition?(rule: KnownRule): RuleDefinition | undefined;

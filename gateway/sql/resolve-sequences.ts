@@ -26,7 +26,7 @@ function isOfSequence({ schema, name, operator }: RawFunction): boolean {
 }
 
 /** `a.b` or `b`, each part in quotes or folded to lower case; null: not known, an OID for instance. */
-export function parseRegclass(text: string | null): { schema: string | null; name: string } | null {
+function parseRegclass(text: string | null): { schema: string | null; name: string } | null {
   if (text === null) return null;
   const part = '("(?:[^"]|"")+"|[^\\s".\\d-][^\\s".]*)';
   const match = new RegExp(`^\\s*(?:${part}\\s*\\.\\s*)?${part}\\s*$`, 'u').exec(text);
@@ -39,5 +39,10 @@ function fold(part: string): string {
   const text = part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part.toLowerCase();
   // As the server cuts every name (NAMEDATALEN - 1), at a whole character.
   const bytes = Buffer.from(text);
-  return bytes.length < 64 ? text : bytes.subarray(0, 63).toString('utf8').replace(/\ufffd$/, '');
+  return bytes.length < 64
+    ? text
+    : bytes
+        .subarray(0, 63)
+        .toString('utf8')
+        .replace(/\ufffd$/, '');
 }

@@ -146,7 +146,15 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
     .map((one) => ({ schema: one.schema, name: one.name }));
   const reach = raw.reach === null ? null : raw.reach.values ? 'Keyed' : raw.reach.floor;
   const { door } = raw;
-  found.relations.push({ schema, name, kind: 'new', verb, reach, door, ...(descendants.length > 0 ? { descendants } : {}) });
+  found.relations.push({
+    schema,
+    name,
+    kind: 'new',
+    verb,
+    reach,
+    door,
+    ...(descendants.length > 0 ? { descendants } : {}),
+  });
 }
 
 /** undefined: to be asked for; null: there is no such relation. */
