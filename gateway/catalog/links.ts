@@ -23,13 +23,13 @@ const CALLS = `domain(type, fn) AS (
       AND k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
     UNION SELECT t.oid, f.fn FROM domain f
     JOIN pg_catalog.pg_type t ON t.typbasetype ${EQ} f.type OR t.typelem ${EQ} f.type),
-  calls(classid, objid, fn) AS (
-    SELECT d.classid, d.objid, d.refobjid FROM pg_catalog.pg_depend d
+  calls(classid, objid, fn, direct) AS (
+    SELECT d.classid, d.objid, d.refobjid, true FROM pg_catalog.pg_depend d
     WHERE d.refclassid ${EQ} ${oidOf('pg_proc')} AND d.refobjid ${NORMAL}
-    UNION ALL SELECT d.classid, d.objid, o.oprcode::pg_catalog.oid FROM pg_catalog.pg_depend d
+    UNION ALL SELECT d.classid, d.objid, o.oprcode::pg_catalog.oid, true FROM pg_catalog.pg_depend d
     JOIN pg_catalog.pg_operator o ON o.oid ${EQ} d.refobjid
     WHERE d.refclassid ${EQ} ${oidOf('pg_operator')} AND d.refobjid ${NORMAL}
-    UNION ALL SELECT d.classid, d.objid, f.fn FROM pg_catalog.pg_depend d JOIN domain f ON f.type ${EQ} d.refobjid
+    UNION ALL SELECT d.classid, d.objid, f.fn, false FROM pg_catalog.pg_depend d JOIN domain f ON f.type ${EQ} d.refobjid
     WHERE d.refclassid ${EQ} ${oidOf('pg_type')})`;
 
 const GENERATED = `CASE WHEN a.attgenerated ${EQ} 's' THEN 'Generated'
@@ -58,8 +58,10 @@ const BRANCHES = `
     WHERE c.classid ${EQ} ${oidOf('pg_constraint')} AND k.conrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
   UNION ALL SELECT a.attrelid, 'Check', f.fn, '' FROM domain f JOIN pg_catalog.pg_attribute a ON a.atttypid ${EQ} f.type
     WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
-  UNION ALL SELECT COALESCE(i.indrelid, c.objid), 'Index', c.fn, ''
-    FROM calls c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid ${EQ} c.objid WHERE c.classid ${EQ} ${oidOf('pg_class')}
+  UNION ALL SELECT COALESCE(i.indrelid, c.objid),
+      CASE WHEN i.indexrelid IS NULL THEN 'Generated' ELSE 'Index' END, c.fn, ''
+    FROM calls c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid ${EQ} c.objid
+    WHERE c.classid ${EQ} ${oidOf('pg_class')} AND (c.direct OR i.indexrelid IS NOT NULL)
   UNION ALL SELECT p.polrelid, 'Policy', c.fn, p.polcmd::pg_catalog.text
     FROM calls c JOIN pg_catalog.pg_policy p ON p.oid ${EQ} c.objid
     JOIN pg_catalog.pg_class t ON t.oid ${EQ} p.polrelid AND t.relrowsecurity WHERE c.classid ${EQ} ${oidOf('pg_policy')}
