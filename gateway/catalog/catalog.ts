@@ -9,7 +9,7 @@ import { type CatalogSnapshot, createSnapshot } from './snapshot.ts';
 export interface CatalogOptions {
   readonly connect: (database: string) => Promise<CatalogConnection>;
   readonly log: CatalogLog;
-  /** Milliseconds between looks at whether something was defined; 1000 unless given. */
+  /** Milliseconds between looks at whether something was defined; 500 unless given, so that it counts within a second. */
   readonly pollInterval?: number;
 }
 
@@ -22,23 +22,24 @@ export class Catalog {
     this.#options = options;
   }
 
-  /** The last snapshot read; undefined: none yet. */
+  /** The last snapshot read; undefined: none yet, or `refresh` has been called and it is being read again. */
   snapshot(database: string): CatalogSnapshot | undefined {
-    return this.#databases.get(database)?.snapshot;
+    return this.#databases.get(database)?.current;
   }
 
-  /** Waits for a first snapshot; rejects if it cannot be had. */
+  /** Waits for a snapshot; rejects if it cannot be had. */
   async ensure(database: string): Promise<CatalogSnapshot> {
     let known = this.#databases.get(database);
     if (known === undefined) {
       known = new Database(database, this.#options);
       this.#databases.set(database, known);
     }
-    return known.snapshot ?? (await known.load());
+    return known.current ?? (await known.load());
   }
 
-  /** Reads again whatever has changed; a load that runs already may have begun too early, so it does not count. */
+  /** Reads again whatever has changed, as a definition went through here: until then there is no snapshot. */
   async refresh(database: string): Promise<CatalogSnapshot> {
+    this.#databases.get(database)?.outdate();
     await this.ensure(database);
     return await this.#databases.get(database)!.load();
   }
@@ -77,7 +78,10 @@ const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num,
 type Row = Record<string, unknown>;
 
 class Database {
-  snapshot: CatalogSnapshot | undefined;
+  #snapshot: CatalogSnapshot | undefined;
+  /** How often it was said that the snapshot is out of date, and how often it had been when the last look began. */
+  #outdated = 0;
+  #looked = 0;
   readonly #name: string;
   readonly #options: CatalogOptions;
   #connection: CatalogConnection | null = null;
@@ -90,6 +94,15 @@ class Database {
   constructor(name: string, options: CatalogOptions) {
     this.#name = name;
     this.#options = options;
+  }
+
+  get current(): CatalogSnapshot | undefined {
+    return this.#looked === this.#outdated ? this.#snapshot : undefined;
+  }
+
+  /** A look that runs already may have begun too early, so it does not count. */
+  outdate(): void {
+    this.#outdated += 1;
   }
 
   /** One look at a time on the one connection. */
@@ -119,15 +132,12 @@ class Database {
   }
 
   async #look(): Promise<CatalogSnapshot> {
+    const outdated = this.#outdated;
     try {
       this.#connection ??= await this.#connect();
-      if (this.snapshot === undefined || this.#seen === null) return await this.#first();
-      const now = String((await this.#rows(NOW))[0]?.snapshot);
-      if (now === this.#seen.snapshot) return this.snapshot;
-      const seen = readSeen(await this.#rows(CHANGES, [this.#seen.snapshot]));
-      if (hasChanged(this.#seen, seen)) return await this.#first();
-      this.#seen = seen;
-      return this.snapshot;
+      const snapshot = await this.#newest();
+      this.#looked = outdated;
+      return snapshot;
     } catch (error) {
       await this.#connection?.end().catch(() => {});
       this.#connection = null;
@@ -141,6 +151,16 @@ class Database {
     }
   }
 
+  async #newest(): Promise<CatalogSnapshot> {
+    if (this.#snapshot === undefined || this.#seen === null) return await this.#readAll();
+    const now = String((await this.#rows(NOW))[0]?.snapshot);
+    if (now === this.#seen.snapshot) return this.#snapshot;
+    const seen = readSeen(await this.#rows(CHANGES, [this.#seen.snapshot]));
+    if (hasChanged(this.#seen, seen)) return await this.#readAll();
+    this.#seen = seen;
+    return this.#snapshot;
+  }
+
   async #connect(): Promise<CatalogConnection> {
     const connection = await this.#options.connect(this.#name);
     await connection.query(
@@ -151,14 +171,14 @@ class Database {
   }
 
   /** All of it, as of one moment. */
-  async #first(): Promise<CatalogSnapshot> {
+  async #readAll(): Promise<CatalogSnapshot> {
     await this.#rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
     const now = String((await this.#rows(NOW))[0]?.snapshot);
     const seen = readSeen(await this.#rows(CHANGES, [now]));
     const snapshot = await this.#read();
     await this.#rows('COMMIT');
     this.#seen = seen;
-    this.snapshot = snapshot;
+    this.#snapshot = snapshot;
     return snapshot;
   }
 
@@ -197,7 +217,7 @@ class Database {
   #schedule(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.load().catch(() => {}), this.#options.pollInterval ?? 1000);
+    this.#timer = setTimeout(() => void this.load().catch(() => {}), this.#options.pollInterval ?? 500);
     this.#timer.unref();
   }
 }

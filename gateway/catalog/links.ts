@@ -85,7 +85,7 @@ const NEIGHBOURS = `SELECT e.oid FROM near CROSS JOIN LATERAL (
 
 /** Parts of a query that read relations; `only`: those of an array of OIDs, as an expression. */
 function within(column: string, only: string | null): string {
-  return only === null ? 'true' : `${column} ${EQ} ANY (${only})`;
+  return only === null ? 'true' : `${column} ${EQ} ANY (${only}::pg_catalog.oid[])`;
 }
 
 const relations = (only: string | null) => `SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text,
@@ -137,16 +137,30 @@ const array = (query: string, columns: number) => {
   return `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(${names})) FROM (${query}) q(${names}))`;
 };
 
-/** Everything about a relation and all that is near it, as one JSON value; `root`: an expression for its OID. */
-export function surroundings(root: string, functionColumns: string): string {
-  const near = 'n.list';
+/** Everything about relations ($1: an array of OIDs as text) and all that is near them, as one JSON value. */
+export function surroundings(functionColumns: string): string {
+  const near = 'around.oids';
   const called = `SELECT ${functionColumns} FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace WHERE p.oid ${NORMAL} AND p.oid ${EQ} ANY (ARRAY(
-      SELECT l.target::pg_catalog.oid FROM (${links('near.list')}) l(relation, what, target, detail)))`;
-  return `(WITH RECURSIVE near(oid) AS (SELECT ${root} UNION ${NEIGHBOURS})
+      SELECT l.target::pg_catalog.oid FROM tied l))`;
+  return `WITH RECURSIVE near(oid) AS (
+      SELECT pg_catalog.unnest($1::pg_catalog.text::pg_catalog.oid[]) UNION ${NEIGHBOURS}),
+    around AS MATERIALIZED (SELECT ARRAY(SELECT near.oid FROM near) AS oids),
+    tied(relation, what, target, detail) AS MATERIALIZED (${links('(SELECT around.oids FROM around)')})
     SELECT pg_catalog.json_build_object('relations', ${array(relations(near), 5)}, 'keys', ${array(keys(near), 2)},
-      'notNull', ${array(notNull(near), 2)}, 'links', ${array(links(near), 4)},
-      'definitions', ${array(definitions(`r.ev_class ${EQ} ANY (n.list)`), 4)},
-      'functions', ${array(called.replaceAll('near.list', near), 12)})::pg_catalog.text
-    FROM (SELECT ARRAY(SELECT near.oid FROM near) AS list) n)`;
+      'notNull', ${array(notNull(near), 2)}, 'links', ${array('SELECT * FROM tied', 4)},
+      'definitions', ${array(definitions(`r.ev_class ${EQ} ANY (${near})`), 4)},
+      'functions', ${array(called, 12)})::pg_catalog.text
+    FROM around`;
 }
+
+/**
+ * Whether nothing hangs on a relation `c` (pg_class), and nothing runs when it is written, for sure: one that asks for
+ * its surroundings needlessly loses time alone.
+ */
+export const IS_SIMPLE = `(c.relkind ${anyOf('r,S,i')} AND NOT (c.relhasrules OR c.relhastriggers OR c.relhassubclass
+    OR c.relispartition OR c.relrowsecurity OR c.relchecks OPERATOR(pg_catalog.>) 0)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid ${EQ} a.atttypid
+    WHERE a.attrelid ${EQ} c.oid AND (a.atthasdef OR a.atttypid ${NORMAL}))
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i
+    WHERE i.indrelid ${EQ} c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)))`;

@@ -1,6 +1,13 @@
 import { nameKey, type WrittenName } from '../sql/resolve-environment.ts';
-import { surroundings } from './links.ts';
-import { type CatalogRelation, gather, type RelationRows, readDefinitionRow, type TextRow } from './relations.ts';
+import { IS_SIMPLE, surroundings } from './links.ts';
+import {
+  type CatalogRelation,
+  define,
+  gather,
+  type RelationRows,
+  readDefinitionRow,
+  type TextRow,
+} from './relations.ts';
 import { FUNCTION_COLUMNS, readFunction } from './rows.ts';
 import type { CatalogFunction } from './snapshot.ts';
 
@@ -66,16 +73,17 @@ const VISIBLE = `((q.schema OPERATOR(pg_catalog.=) '' AND path.place IS NOT NULL
   OR n.nspname OPERATOR(pg_catalog.=) q.schema::pg_catalog.name
   OR (q.schema OPERATOR(pg_catalog.=) 'pg_temp' AND n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))`;
 
-/**
- * The relation that each name means, and all that is near it; a row for every name asked, empty columns where there is
- * none.
- */
-export const RELATIONS_QUESTION = `SELECT q.schema, q.name, r.oid::pg_catalog.text, ${surroundings('r.oid', FUNCTION_COLUMNS)}
-  FROM ${ASKED} LEFT JOIN LATERAL (SELECT c.oid
+/** The relation that each name means; a row for every name asked, without an OID where there is none. */
+export const RELATIONS_QUESTION = `SELECT q.schema, q.name, r.* FROM ${ASKED} LEFT JOIN LATERAL (
+  SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+    CASE WHEN c.relpersistence OPERATOR(pg_catalog.=) 't' THEN ${IS_SIMPLE}::pg_catalog.text END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   LEFT JOIN ${PATH} ON path.nspname OPERATOR(pg_catalog.=) n.nspname
   WHERE c.relname OPERATOR(pg_catalog.=) q.name::pg_catalog.name AND ${VISIBLE}
   ORDER BY path.place LIMIT 1) r ON true`;
+
+/** One row: all about relations and what is near them, as this session sees it. It takes its time. */
+export const SURROUNDINGS_QUESTION = surroundings(FUNCTION_COLUMNS);
 
 /** The user functions that each name may mean; a row with empty columns where there are none. */
 export const FUNCTIONS_QUESTION = `SELECT q.schema, q.name, r.* FROM ${ASKED} LEFT JOIN LATERAL (
@@ -91,53 +99,58 @@ export function encodeNames(names: readonly WrittenName[]): string {
   return `{${elements.map((element) => `"${element.replace(/["\\]/g, '\\$&')}"`).join(',')}}`;
 }
 
-/** What a session sees: relations by `nameKey`, null where there is none; all that is near them by OID. */
-export interface RelationAnswers {
-  readonly relations: Map<string, CatalogRelation | null>;
-  readonly related: Map<number, CatalogRelation>;
-  readonly relatedFunctions: Map<number, CatalogFunction>;
+/** What each name means, by `nameKey`: null where the session sees no relation. */
+export type RelationAnswers = ReadonlyMap<string, CatalogRelation | NeedsSurroundings | null>;
+
+/** More must be asked before it is known what hangs on the relation. */
+export interface NeedsSurroundings {
+  readonly needs: number;
 }
 
-/** Reads the rows of `RELATIONS_QUESTION`. */
-export function readRelations(rows: readonly TextRow[]): RelationAnswers {
-  const relations = new Map<string, CatalogRelation | null>();
-  const related = new Map<number, CatalogRelation>();
-  const relatedFunctions = new Map<number, CatalogFunction>();
-  for (const row of rows) {
-    if (row[2] == null) {
-      relations.set(askedKey(row), null);
-      continue;
-    }
-    const near = readSurroundings(row[3] ?? '{}');
-    for (const [oid, relation] of near.relations) related.set(oid, relation);
-    for (const fn of near.functions) relatedFunctions.set(fn.oid, fn);
-    relations.set(askedKey(row), near.relations.get(Number(row[2])) ?? null);
-  }
-  return { relations, related, relatedFunctions };
+/** Reads the rows of `RELATIONS_QUESTION`; `shared`: the shared catalogue's relation of an OID, where it can be relied on. */
+export function readRelations(
+  rows: readonly TextRow[],
+  shared: (oid: number) => CatalogRelation | undefined,
+): RelationAnswers {
+  return new Map(rows.map((row) => [askedKey(row), readAnswer(row.slice(2), shared)]));
+}
+
+function readAnswer(row: TextRow, shared: (oid: number) => CatalogRelation | undefined) {
+  const [oid, schema, name, kind, simple] = row;
+  if (oid == null) return null;
+  if (simple === 'true')
+    return gather({ ...NOTHING, relations: [[oid, schema!, name!, kind!, 'false']] }).relations.get(Number(oid))!;
+  return (simple == null ? shared(Number(oid)) : undefined) ?? { needs: Number(oid) };
+}
+
+const NOTHING = { relations: [], keys: [], notNull: [], links: [] };
+
+/** All that is near some relations, by OID. */
+export interface Near {
+  readonly related: ReadonlyMap<number, CatalogRelation>;
+  readonly relatedFunctions: ReadonlyMap<number, CatalogFunction>;
+}
+
+/** The parameter of `SURROUNDINGS_QUESTION`, in text format. */
+export function encodeOids(oids: readonly number[]): string {
+  return `{${oids.join(',')}}`;
 }
 
 type Surroundings = { readonly [part in keyof RelationRows | 'definitions' | 'functions']: readonly TextRow[] | null };
 
-function readSurroundings(json: string) {
-  const near = JSON.parse(json) as Surroundings;
-  const { relations, ruleCode } = gather({
+/** Reads the row of `SURROUNDINGS_QUESTION`. */
+export function readSurroundings(row: TextRow): Near {
+  const near = JSON.parse(row[0] ?? '{}') as Partial<Surroundings>;
+  const { relations: related, ruleCode } = gather({
     relations: near.relations ?? [],
     keys: near.keys ?? [],
     notNull: near.notNull ?? [],
     links: near.links ?? [],
   });
-  const definitions = new Map((near.definitions ?? []).map((row) => readDefinitionRow(row, ruleCode)));
-  for (const { links } of relations.values()) {
-    links.rules.splice(
-      0,
-      links.rules.length,
-      ...links.rules.map((rule) => {
-        const definition = definitions.get(rule.oid);
-        return definition === undefined ? rule : { ...rule, definition };
-      }),
-    );
-  }
-  return { relations, functions: (near.functions ?? []).map(readFunction) };
+  const definitions = new Map((near.definitions ?? []).map((one) => readDefinitionRow(one, ruleCode)));
+  for (const { links } of related.values()) define(links.rules, definitions);
+  const functions = (near.functions ?? []).map(readFunction);
+  return { related, relatedFunctions: new Map(functions.map((fn) => [fn.oid, fn])) };
 }
 
 /** Reads the rows of `FUNCTIONS_QUESTION`: empty where the session sees no such function; keys by `nameKey`. */
@@ -149,6 +162,11 @@ export function readFunctions(rows: readonly TextRow[]): Map<string, CatalogFunc
     answers.set(askedKey(row), found);
   }
   return answers;
+}
+
+/** The key under which answers about a name are kept. */
+export function keyOf({ schema, name }: WrittenName): string {
+  return nameKey(schema, name);
 }
 
 function askedKey(row: TextRow): string {

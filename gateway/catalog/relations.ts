@@ -226,3 +226,11 @@ export function readDefinitionRow(row: TextRow, ruleCode: RuleCode): [rule: numb
   const called = [...new Set([...definition.functions, ...(ruleCode.get(Number(rule)) ?? [])])];
   return [Number(rule), { ...definition, functions: called }];
 }
+
+/** Puts definitions where they belong. */
+export function define(rules: KnownRule[], definitions: ReadonlyMap<number, RuleDefinition>): void {
+  for (const [at, rule] of rules.entries()) {
+    const definition = definitions.get(rule.oid);
+    if (definition !== undefined) rules[at] = { ...rule, definition };
+  }
+}

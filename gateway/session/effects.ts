@@ -6,8 +6,8 @@ import type { SessionState } from './state.ts';
 /** Settings that decide what names mean or who acts: only the server knows what a change makes of them. */
 const TRACKED = new Set(['search_path', 'role', 'session_authorization']);
 
-/** Statement classes that define something. */
-const DEFINING = new Set(['Ddl', 'Code', 'TempTable']);
+/** Statement classes that define something, or may. */
+const DEFINING = new Set(['Ddl', 'Code', 'TempTable', 'Do', 'Call']);
 
 /** Notes what a statement does to the session's names; returns how to undo it. */
 export function applyNames(s: SessionState, raw: RawStatement): Undo[] {

@@ -224,7 +224,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   const resolution = s.env.resolve(raw, {
     catalog,
     searchPath: s.known.searchPath,
-    overlay: s.settings.overlay,
+    overlay: s.settings.answersFor(catalog),
     localNames: s.settings.local !== 'no',
   });
   if (resolution === undefined) return noCatalog();
