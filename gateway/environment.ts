@@ -96,8 +96,15 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
       });
       return null;
     },
+    lastCatalog() {
+      const last = shared.catalog.last(database);
+      if (last === undefined) shared.catalog.ensure(database).catch(() => {}); // said in the log
+      return last;
+    },
     resolve(raw, environment) {
       const resolution = resolve(raw, environment);
+      if (resolution.kind === 'Facts' && resolution.missing.length > 0)
+        shared.catalog.define(database, resolution.missing).catch(() => {}); // said in the log
       if (resolution.kind !== 'Load') return resolution;
       if (definitionsFailed) {
         definitionsFailed = false;

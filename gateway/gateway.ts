@@ -72,6 +72,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let draining = false;
   const { audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
+  warmCatalogs(parts);
   const listeners = await openListeners(options, parts);
   const peers =
     options.peersPort === null
@@ -183,7 +184,8 @@ function fixedParts({ listeners, audit, tracing, limits }: ConfigDocument): Reco
 }
 
 /** Tells the parts that keep something of a revision, the record and the metrics. */
-function followRevisions(config: ConfigSource, { audit, authenticator, metrics, log }: GatewayParts): void {
+function followRevisions(config: ConfigSource, parts: GatewayParts): void {
+  const { audit, authenticator, metrics, log } = parts;
   const started = fixedParts(config.current.document);
   audit.revision({ revision: config.current.revision, previous: null, error: null });
   metrics.revision(config.current.revision);
@@ -201,11 +203,20 @@ function followRevisions(config: ConfigSource, { audit, authenticator, metrics, 
     audit.revision({ revision, previous: result.previous, error: null });
     metrics.revision(revision);
     authenticator.update(config.current.document.identity);
+    warmCatalogs(parts);
     log.info({ revision, previous: result.previous }, 'a new configuration is in force');
     const wanted = fixedParts(config.current.document);
     const fields = Object.keys(wanted).filter((field) => !isDeepStrictEqual(wanted[field], started[field]));
     if (fields.length > 0) log.warn({ revision, fields }, 'these fields count from the next start of the gateway');
   });
+}
+
+/** The catalogues that policies name are read before the first session needs them. */
+function warmCatalogs({ catalog, revision }: GatewayParts): void {
+  const { policies } = revision().document;
+  for (const database of new Set(policies.flatMap(({ databases }) => databases))) {
+    catalog.ensure(database).catch(() => {}); // said in the log
+  }
 }
 
 async function openListeners(options: GatewayOptions, parts: GatewayParts): Promise<Map<string, RunningListener>> {

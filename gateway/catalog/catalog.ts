@@ -27,27 +27,36 @@ export class Catalog {
     return this.#databases.get(database)?.current;
   }
 
+  /** The same, even if it is out of date: for the record. */
+  last(database: string): CatalogSnapshot | undefined {
+    return this.#databases.get(database)?.last;
+  }
+
   /** Waits for a snapshot; rejects if it cannot be had. */
   async ensure(database: string): Promise<CatalogSnapshot> {
-    let known = this.#databases.get(database);
-    if (known === undefined) {
-      known = new Database(database, this.#options);
-      this.#databases.set(database, known);
-    }
+    const known = this.#database(database);
     return known.current ?? (await known.load());
   }
 
   /** Reads again whatever has changed, as a definition went through here: until then there is no snapshot. */
   async refresh(database: string): Promise<CatalogSnapshot> {
-    this.#databases.get(database)?.outdate();
-    await this.ensure(database);
-    return await this.#databases.get(database)!.load();
+    const known = this.#database(database);
+    known.outdate();
+    return await known.load();
+  }
+
+  #database(name: string): Database {
+    let known = this.#databases.get(name);
+    if (known === undefined) {
+      known = new Database(name, this.#options);
+      this.#databases.set(name, known);
+    }
+    return known;
   }
 
   /** Loads the definitions of rules, as its snapshot then has them, and of all that hangs together with them. */
   async define(database: string, rules: readonly number[]): Promise<void> {
-    await this.ensure(database);
-    await this.#databases.get(database)!.define(rules);
+    await this.#database(database).define(rules);
   }
 
   async close(): Promise<void> {
@@ -78,7 +87,7 @@ const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num,
 type Row = Record<string, unknown>;
 
 class Database {
-  #snapshot: CatalogSnapshot | undefined;
+  last: CatalogSnapshot | undefined;
   /** How often it was said that the snapshot is out of date, and how often it had been when the last look began. */
   #outdated = 0;
   #looked = 0;
@@ -90,6 +99,8 @@ class Database {
   #seen: Seen | null = null;
   #version = 0;
   #closed = false;
+  /** It has been said that it cannot be read. */
+  #failing = false;
 
   constructor(name: string, options: CatalogOptions) {
     this.#name = name;
@@ -97,7 +108,7 @@ class Database {
   }
 
   get current(): CatalogSnapshot | undefined {
-    return this.#looked === this.#outdated ? this.#snapshot : undefined;
+    return this.#looked === this.#outdated ? this.last : undefined;
   }
 
   /** A look that runs already may have begun too early, so it does not count. */
@@ -113,7 +124,8 @@ class Database {
   define(rules: readonly number[]): Promise<void> {
     return this.#queue(async () => {
       const snapshot = await this.#look();
-      const rows = await this.#rows(DEFINITIONS, [rules]);
+      const wanted = rules.filter((rule) => !snapshot.isDefined(rule));
+      const rows = wanted.length === 0 ? [] : await this.#rows(DEFINITIONS, [wanted]);
       for (const row of rows) snapshot.define(...readDefinitionRow(cells(row), snapshot.ruleCode));
     });
   }
@@ -137,14 +149,18 @@ class Database {
       this.#connection ??= await this.#connect();
       const snapshot = await this.#newest();
       this.#looked = outdated;
+      this.#failing = false;
       return snapshot;
     } catch (error) {
       await this.#connection?.end().catch(() => {});
       this.#connection = null;
-      this.#options.log.warn(
-        { database: this.#name, reason: (error as Error).message },
-        'the catalogue could not be read',
-      );
+      this.#seen = null; // the next connection may be to another server
+      if (!this.#failing) {
+        const fields = { database: this.#name, reason: (error as Error).message };
+        this.#options.log.warn(fields, 'the catalogue could not be read');
+      }
+      // What has never been read is tried again when it is asked for: the database may not exist.
+      this.#failing = this.last !== undefined;
       throw error;
     } finally {
       this.#schedule();
@@ -152,13 +168,13 @@ class Database {
   }
 
   async #newest(): Promise<CatalogSnapshot> {
-    if (this.#snapshot === undefined || this.#seen === null) return await this.#readAll();
+    if (this.last === undefined || this.#seen === null) return await this.#readAll();
     const now = String((await this.#rows(NOW))[0]?.snapshot);
-    if (now === this.#seen.snapshot) return this.#snapshot;
+    if (now === this.#seen.snapshot) return this.last;
     const seen = readSeen(await this.#rows(CHANGES, [this.#seen.snapshot]));
     if (hasChanged(this.#seen, seen)) return await this.#readAll();
     this.#seen = seen;
-    return this.#snapshot;
+    return this.last;
   }
 
   async #connect(): Promise<CatalogConnection> {
@@ -178,7 +194,7 @@ class Database {
     const snapshot = await this.#read();
     await this.#rows('COMMIT');
     this.#seen = seen;
-    this.#snapshot = snapshot;
+    this.last = snapshot;
     return snapshot;
   }
 
@@ -216,7 +232,7 @@ class Database {
 
   #schedule(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#closed) return;
+    if (this.#closed || this.last === undefined) return;
     this.#timer = setTimeout(() => void this.load().catch(() => {}), this.#options.pollInterval ?? 500);
     this.#timer.unref();
   }

@@ -27,6 +27,7 @@ export interface CatalogSnapshot extends KnownCatalog {
   readonly ruleCode: RuleCode;
   /** Adds the definition of a rule: they are many, and read only when they are needed. */
   define(rule: number, definition: RuleDefinition): void;
+  isDefined(rule: number): boolean;
 }
 
 /** The contents of a snapshot, as read. */
@@ -73,6 +74,7 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     ruleCode,
     definition: ({ oid }) => definitions.get(oid),
     define: (rule, definition) => definitions.set(rule, definition),
+    isDefined: (rule) => definitions.has(rule),
     userType: (schema, name) => types.get(key(schema, name)),
     userOperator: (schema, name) => operators.get(key(schema, name)),
   };

@@ -52,6 +52,8 @@ export interface SessionEnvironment {
   analyze(text: Buffer): Analysis | null;
   /** null: being loaded, and the session is woken; undefined: cannot be had at present. */
   catalog(): CatalogSnapshot | null | undefined;
+  /** The last one, even if it is out of date: for the record. */
+  lastCatalog(): CatalogSnapshot | undefined;
   /** Load: being loaded, and the session is woken; undefined: what is wanted cannot be had at present. */
   resolve(raw: RawStatement, environment: ResolveEnvironment): Resolution | undefined;
   decide(effective: EffectivePolicies, facts: Facts, now: number): Decision;

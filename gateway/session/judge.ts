@@ -153,16 +153,10 @@ function unanswerable(s: Surroundings, raw: RawStatement, wait: Judgement & { ki
 /** Under Any alone nothing is refused; facts are for the record, as well as they can be had without asking. */
 function unrestricted(s: Surroundings, raw: RawStatement): Judged {
   const { env } = s;
-  const catalog = env.catalog() ?? null;
-  const resolution =
-    catalog === null
-      ? null
-      : env.resolve(raw, {
-          catalog,
-          searchPath: s.known?.searchPath ?? ['pg_catalog', 'public'],
-          overlay: null,
-          localNames: false,
-        });
+  const catalog = env.lastCatalog();
+  const searchPath = s.known?.searchPath ?? ['pg_catalog', 'public'];
+  const names = { searchPath, overlay: null, localNames: false, partial: true } as const;
+  const resolution = catalog === undefined ? undefined : env.resolve(raw, { catalog, ...names });
   const facts = resolution?.kind === 'Facts' ? resolution.facts : factsWithoutNames(raw);
   return { raw, facts, decision: env.decide(env.policies(s.now).effective, facts, s.now), refusal: null };
 }

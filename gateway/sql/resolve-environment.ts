@@ -160,6 +160,8 @@ export interface ResolveEnvironment {
   readonly overlay: Overlay | null;
   /** The session has temporary objects or uncommitted DDL: names without schema must come from the overlay. */
   readonly localNames: boolean;
+  /** Facts for the record alone: what would have to be asked or loaded first is left out. */
+  readonly partial?: true;
 }
 
 /** All that facts hang on: as long as none of it changes, nor what the names mean, they stand. */
@@ -171,7 +173,13 @@ export interface Dependencies {
 }
 
 export type Resolution =
-  | { readonly kind: 'Facts'; readonly facts: Facts; readonly dependencies: Dependencies }
+  | {
+      readonly kind: 'Facts';
+      readonly facts: Facts;
+      readonly dependencies: Dependencies;
+      /** Rules whose definitions are missing in partial facts. */
+      readonly missing: readonly number[];
+    }
   /** The catalogue must load the definitions of these rules first. */
   | { readonly kind: 'Load'; readonly rules: readonly number[] }
   /** Put these names to the session, add the answers to the overlay and resolve again; never asks twice for a name. */

@@ -48,13 +48,16 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   for (const fn of raw.functions) resolveFunction(fn, env, found);
   for (const name of raw.attributes) resolveAttribute(name, env, found);
   for (const type of raw.types) resolveType(type, env, found);
-  if (found.askRelations.length > 0 || found.askFunctions.length > 0) {
-    return { kind: 'Ask', relations: found.askRelations, functions: found.askFunctions };
+  const missing = [...around.wanted];
+  if (env.partial !== true) {
+    const { askRelations: relations, askFunctions: functions } = found;
+    if (relations.length > 0 || functions.length > 0) return { kind: 'Ask', relations, functions };
+    if (missing.length > 0) return { kind: 'Load', rules: missing };
   }
-  if (around.wanted.size > 0) return { kind: 'Load', rules: [...around.wanted] };
   return {
     kind: 'Facts',
     facts: factsOf(raw, found),
+    missing,
     dependencies: {
       relations: [...around.relations],
       functions: [...around.functions],
