@@ -39,7 +39,9 @@ const BRANCHES = `
   SELECT i.inhrelid, 'Parent', i.inhparent, '' FROM pg_catalog.pg_inherits i
   UNION ALL SELECT k.confrelid, 'ForeignKey', k.conrelid, pg_catalog.json_build_array(k.confdeltype, k.confupdtype,
       ${columnNames('k.conrelid', 'k.conkey')}, ${columnNames('k.confrelid', 'k.confkey')})::pg_catalog.text
-    FROM pg_catalog.pg_constraint k WHERE k.contype ${EQ} 'f'
+    FROM pg_catalog.pg_constraint k WHERE k.contype ${EQ} 'f' AND NOT EXISTS (
+      -- The partitions of a table that references are reached through it.
+      SELECT FROM pg_catalog.pg_constraint p WHERE p.oid ${EQ} k.conparentid AND p.confrelid ${EQ} k.confrelid)
   UNION ALL SELECT t.tgrelid, 'Trigger', f.fn, pg_catalog.json_build_array(t.tgtype,
       ${columnNames('t.tgrelid', 't.tgattr')})::pg_catalog.text
     FROM pg_catalog.pg_trigger t JOIN LATERAL (SELECT t.tgfoid AS fn UNION SELECT c.fn FROM calls c
@@ -76,6 +78,7 @@ const NEIGHBOURS = `SELECT e.oid FROM near CROSS JOIN LATERAL (
     SELECT i.inhparent AS oid FROM pg_catalog.pg_inherits i WHERE i.inhrelid ${EQ} near.oid
     UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent ${EQ} near.oid
     UNION ALL SELECT k.conrelid FROM pg_catalog.pg_constraint k WHERE k.confrelid ${EQ} near.oid AND k.contype ${EQ} 'f'
+    UNION ALL SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid ${EQ} near.oid
     UNION ALL SELECT d.refobjid FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid ${EQ} r.oid
       WHERE r.ev_class ${EQ} near.oid AND r.oid ${NORMAL} AND d.classid ${EQ} ${oidOf('pg_rewrite')}
         AND d.refclassid ${EQ} ${oidOf('pg_class')}
@@ -89,8 +92,10 @@ function within(column: string, only: string | null): string {
 }
 
 const relations = (only: string | null) => `SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text,
-    c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.relispartition::pg_catalog.text
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} c.relnamespace WHERE ${within('c.oid', only)}`;
+    c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.relispartition::pg_catalog.text,
+    i.indrelid::pg_catalog.text
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} c.relnamespace
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid ${EQ} c.oid WHERE ${within('c.oid', only)}`;
 
 /** Unique keys that hold at once, without nulls and in the columns' own collation; column numbers beside the names. */
 const keys = (only: string | null) => `SELECT i.indrelid::pg_catalog.text,
@@ -147,7 +152,7 @@ export function surroundings(functionColumns: string): string {
       SELECT pg_catalog.unnest($1::pg_catalog.text::pg_catalog.oid[]) UNION ${NEIGHBOURS}),
     around AS MATERIALIZED (SELECT ARRAY(SELECT near.oid FROM near) AS oids),
     tied(relation, what, target, detail) AS MATERIALIZED (${links('(SELECT around.oids FROM around)')})
-    SELECT pg_catalog.json_build_object('relations', ${array(relations(near), 5)}, 'keys', ${array(keys(near), 2)},
+    SELECT pg_catalog.json_build_object('relations', ${array(relations(near), 6)}, 'keys', ${array(keys(near), 2)},
       'notNull', ${array(notNull(near), 2)}, 'links', ${array('SELECT * FROM tied', 4)},
       'definitions', ${array(definitions(`r.ev_class ${EQ} ANY (${near})`), 4)},
       'functions', ${array(called, 12)})::pg_catalog.text

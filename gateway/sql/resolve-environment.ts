@@ -21,6 +21,8 @@ export interface RelationLinks {
   readonly keyNumbers: readonly (readonly number[])[];
   /** It is a partition: its rows are its parent's, column by column. */
   readonly partition: boolean;
+  /** The table that it is an index of. */
+  readonly indexOf: number | null;
   readonly parents: readonly number[];
   readonly children: readonly number[];
   /** Foreign keys of other tables that reference it. */

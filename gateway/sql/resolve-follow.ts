@@ -48,6 +48,7 @@ export function follow(start: Arrival, way: Way): void {
 function beyond(at: Arrival, way: Way): Arrival[] {
   const { relation, verb } = at;
   if (relation.links === undefined || isSystem(relation.schema)) return [];
+  if (relation.links.indexOf !== null) return indexed(relation.links.indexOf, at, way);
   if (verb === 'Select' || verb === 'Lock') {
     runCode(at, way);
     return [...(relation.kind === 'view' ? queried(at, way, verb) : []), ...policyReads(at, way)];
@@ -56,6 +57,12 @@ function beyond(at: Arrival, way: Way): Arrival[] {
   if (verb === 'Maintenance' && relation.kind === 'matview') return at.cascade ? queried(at, way, 'Select') : [];
   if (verb === 'Maintenance') runCode(at, way);
   return isWrite(verb) ? [...written(at, way), ...policyReads(at, way)] : [];
+}
+
+/** What is done to an index is done to its table. */
+function indexed(table: number, at: Arrival, way: Way): Arrival[] {
+  const relation = way.around.relation(table);
+  return relation === undefined ? [] : [{ ...behind(at, 'Index'), relation, verb: at.verb, reach: at.reach }];
 }
 
 function written(at: Arrival, way: Way): Arrival[] {
@@ -70,10 +77,10 @@ function written(at: Arrival, way: Way): Arrival[] {
 
 /** INSTEAD OF triggers, or rules, or else the one relation that the view is over. */
 function throughView(at: Arrival, way: Way, rules: readonly KnownRule[]): Arrival[] {
-  const triggers = (at.relation.links?.triggers ?? []).filter((one) => one.insteadOf && one.verbs.has(at.verb));
+  const triggers = (at.relation.links?.triggers ?? []).filter(({ verbs }) => verbs.has(at.verb));
   for (const { fn } of triggers) runFunction(fn, 'Trigger', at, way);
   const searched = at.verb === 'Insert' ? [] : queried(at, way, 'Select');
-  if (triggers.length > 0 || rules.some(({ replaces }) => replaces)) return searched;
+  if (triggers.some(({ insteadOf }) => insteadOf) || rules.some(({ replaces }) => replaces)) return searched;
   const query = at.relation.links?.rules.find(({ verb }) => verb === 'Select');
   const base = query === undefined ? undefined : way.around.definition(query)?.base;
   const relation = base == null ? undefined : way.around.relation(base.relation);

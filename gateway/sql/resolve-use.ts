@@ -16,6 +16,14 @@ const SECRET: ReadonlyMap<string, ReadonlySet<string> | null> = new Map([
   ['pg_user_mappings', new Set(['umoptions'])],
   ['pg_subscription', new Set(['subconninfo'])],
   ['pg_foreign_server', new Set(['srvoptions'])],
+  ['foreign_server_options', new Set(['option_value'])],
+  ['user_mapping_options', new Set(['option_value'])],
+  ['_pg_foreign_servers', new Set(['foreign_server_options'])],
+  ['_pg_user_mappings', new Set(['umoptions'])],
+  // Values of tables, rules about which would be got round.
+  ['pg_stats', new Set(['most_common_vals', 'histogram_bounds', 'most_common_elems', 'range_bounds_histogram'])],
+  ['pg_stats_ext', new Set(['most_common_vals'])],
+  ['pg_stats_ext_exprs', new Set(['most_common_vals', 'histogram_bounds', 'most_common_elems'])],
   ['pg_largeobject', every],
   ['pg_statistic', every],
   ['pg_statistic_ext_data', every],
@@ -34,7 +42,7 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
     if (of === null) found.temporary += 1;
     return;
   }
-  if (isSystem(schema) && !isSecret(name, at.reads)) {
+  if (isSystem(schema) && !isSecret(schema, name, at.reads)) {
     found.classes.add(verb === 'Select' ? 'Catalog' : 'CatalogWrite');
     return;
   }
@@ -54,7 +62,9 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
   });
 }
 
-function isSecret(name: string, columns: readonly string[]): boolean {
+function isSecret(schema: string, name: string, columns: readonly string[]): boolean {
+  // Long values of any table (test: "TOAST tables are no catalogue").
+  if (schema === 'pg_toast') return true;
   const secret = SECRET.get(name);
   if (secret === undefined) return false;
   return secret === null || columns.some((column) => column === '*' || secret.has(column));
