@@ -1,7 +1,7 @@
 import type { CatalogConnection, CatalogLog } from './connection.ts';
-import { isSafeExtension } from './extensions.ts';
-import { FUNCTION_COLUMNS, RELATION_COLUMNS, readFunction, readRelation } from './rows.ts';
-import { type CatalogSnapshot, createSnapshot } from './snapshot.ts';
+import { FIRST_NORMAL_OID, FUNCTION_COLUMNS, RELATION_COLUMNS, readFunction, readRelation } from './rows.ts';
+import { type CatalogFunction, type CatalogSnapshot, createSnapshot } from './snapshot.ts';
+import { CASTS, COLUMN_TYPES, OPERATORS, TYPES } from './types.ts';
 
 export interface CatalogOptions {
   readonly connect: (database: string) => Promise<CatalogConnection>;
@@ -50,24 +50,10 @@ export class Catalog {
 const RELATIONS = `SELECT * FROM (SELECT ${RELATION_COLUMNS} FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast|temp)') r(c0, c1, c2, c3, c4)`;
-const FUNCTIONS = `SELECT * FROM (SELECT ${FUNCTION_COLUMNS} FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace)
-  r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11)`;
-/** Enums and composites have input functions of the server's own; a domain's constraints run whoever's code. */
-const TYPES = `SELECT n.nspname AS schema, t.typname AS name, x.extname AS extension,
-    (t.typtype OPERATOR(pg_catalog.=) ANY ('{e,c}') OR (t.typtype OPERATOR(pg_catalog.=) 'd' AND NOT EXISTS (
-      SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.=) t.oid))) AS plain
-  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-  LEFT JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
-    AND d.objid OPERATOR(pg_catalog.=) t.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
-  LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-  WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_toast'`;
-const OPERATORS = `SELECT n.nspname AS schema, o.oprname AS name, x.extname AS extension, false AS plain
-  FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
-  LEFT JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
-    AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
-  LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-  WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'`;
+const FUNCTIONS = (which: string) => `SELECT * FROM (SELECT ${FUNCTION_COLUMNS} FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+  WHERE p.oid OPERATOR(pg_catalog.${which}) ${FIRST_NORMAL_OID})
+  r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12)`;
 const SCHEMAS = 'SELECT nspname AS name FROM pg_catalog.pg_namespace';
 const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num`;
 /** Unchanged while nothing was defined: the newest row versions and the counts of what names can mean. */
@@ -78,6 +64,7 @@ const DIGEST = `SELECT pg_catalog.concat_ws('/', ${[
   'pg_proc',
   'pg_type',
   'pg_operator',
+  'pg_cast',
   'pg_constraint',
   'pg_extension',
 ]
@@ -94,6 +81,8 @@ class Database {
   readonly #name: string;
   readonly #options: CatalogOptions;
   #connection: CatalogConnection | null = null;
+  /** The server's own functions: thousands, the same for as long as the server is. */
+  #builtin: readonly CatalogFunction[] | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
   #digest = '';
@@ -141,6 +130,7 @@ class Database {
 
   async #connect(): Promise<CatalogConnection> {
     const connection = await this.#options.connect(this.#name);
+    this.#builtin = null;
     await connection.query(
       `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on`,
     );
@@ -151,18 +141,22 @@ class Database {
     const [num] = await this.#rows(VERSION);
     const schemas = await this.#rows(SCHEMAS);
     const relations = await this.#rows(RELATIONS);
-    const functions = await this.#rows(FUNCTIONS);
-    const types = await this.#rows(TYPES);
-    const operators = await this.#rows(OPERATORS);
+    this.#builtin ??= (await this.#rows(FUNCTIONS('<'))).map((row) => readFunction(cells(row)));
+    const functions = await this.#rows(FUNCTIONS('>='));
+    const typeRows = {
+      types: await this.#rows(TYPES),
+      columnTypes: await this.#rows(COLUMN_TYPES),
+      operators: await this.#rows(OPERATORS),
+      casts: await this.#rows(CASTS),
+    };
     this.#version += 1;
     return createSnapshot({
       version: this.#version,
       serverMajor: Math.floor(Number(num?.num) / 10_000),
       schemas: schemas.map(({ name }) => String(name)),
       relations: relations.map((row) => readRelation(cells(row))),
-      functions: functions.map((row) => readFunction(cells(row))),
-      types: types.map(readObject),
-      operators: operators.map(readObject),
+      functions: [...this.#builtin, ...functions.map((row) => readFunction(cells(row)))],
+      typeRows,
     });
   }
 
@@ -180,9 +174,4 @@ class Database {
 
 function cells(row: Row): (string | null)[] {
   return Object.values(row).map((value) => (value === null || value === undefined ? null : String(value)));
-}
-
-function readObject(row: Row): { schema: string; name: string; safe: boolean } {
-  const extension = typeof row.extension === 'string' ? row.extension : null;
-  return { schema: String(row.schema), name: String(row.name), safe: row.plain === true || isSafeExtension(extension) };
 }

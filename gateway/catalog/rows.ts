@@ -1,4 +1,5 @@
-import { isSafeExtensionFunction } from './extensions.ts';
+import { reviewedFunction } from '../sql/builtin.ts';
+import { judgeExtensionFunction } from './extensions.ts';
 import type { CatalogFunction, CatalogRelation } from './snapshot.ts';
 
 /**
@@ -6,6 +7,9 @@ import type { CatalogFunction, CatalogRelation } from './snapshot.ts';
  * function and type is written with its schema: the session's search_path may put anything in front of pg_catalog
  * (test: "a hostile search_path and operators in public change nothing").
  */
+
+/** First OID that the server does not use for its own objects (FirstNormalObjectId). */
+export const FIRST_NORMAL_OID = 16_384;
 
 /** Columns for `c` (pg_class) and `n` (pg_namespace): schema, name, oid, kind, unique keys as JSON. */
 export const RELATION_COLUMNS = `n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.oid::pg_catalog.text,
@@ -45,7 +49,10 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
   (SELECT x.extname::pg_catalog.text FROM pg_catalog.pg_depend d
    JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
-     AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1)`;
+     AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1),
+  (SELECT pg_catalog.string_agg(u.oid::pg_catalog.text, ',')
+   FROM pg_catalog.unnest(pg_catalog.array_append(p.proallargtypes, p.prorettype)) u(oid)
+   WHERE u.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID})`;
 
 const KINDS: Readonly<Record<string, CatalogRelation['kind']>> = {
   r: 'table',
@@ -59,9 +66,6 @@ const KINDS: Readonly<Record<string, CatalogRelation['kind']>> = {
   c: 'composite',
   t: 'toast',
 };
-
-/** First OID that the server does not use for its own objects (FirstNormalObjectId). */
-const FIRST_NORMAL_OID = 16_384;
 
 /** A row in text format, as `RELATION_COLUMNS` orders it. */
 export function readRelation(row: readonly (string | null)[]): CatalogRelation {
@@ -77,7 +81,8 @@ export function readRelation(row: readonly (string | null)[]): CatalogRelation {
 
 /** A row in text format, as `FUNCTION_COLUMNS` orders it. */
 export function readFunction(row: readonly (string | null)[]): CatalogFunction {
-  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension] = row;
+  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension, returns] =
+    row;
   const common = {
     schema: schema ?? '',
     name: name ?? '',
@@ -92,8 +97,10 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
   return {
     ...common,
     ...argumentCounts(common.kind, Number(declared), Number(defaults), Number(most)),
-    safe: isSafeExtensionFunction(common),
-    builtin: common.oid < FIRST_NORMAL_OID,
+    ...judgeExtensionFunction(common),
+    // One of the server's that nobody has reviewed is like one of a user (test: "a function that the table lacks").
+    builtin: common.oid < FIRST_NORMAL_OID && reviewedFunction(common) !== undefined,
+    returns: returns == null ? [] : returns.split(',').map(Number),
   };
 }
 

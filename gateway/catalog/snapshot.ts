@@ -1,4 +1,5 @@
-import type { KnownCatalog, KnownFunction, KnownObject, KnownRelation } from '../sql/resolve-environment.ts';
+import type { KnownCatalog, KnownFunction, KnownOperator, KnownRelation } from '../sql/resolve-environment.ts';
+import { indexTypes, type TypeRows } from './types.ts';
 
 /** A table, view, sequence, index… of the database. */
 export interface CatalogRelation extends KnownRelation {
@@ -7,15 +8,8 @@ export interface CatalogRelation extends KnownRelation {
 
 /** A function, procedure, aggregate or window function of the database. */
 export interface CatalogFunction extends KnownFunction {
-  readonly oid: number;
-  /** i immutable, s stable, v volatile. */
-  readonly volatile: 'i' | 's' | 'v';
   /** f function, p procedure, a aggregate, w window function. */
   readonly kind: 'f' | 'p' | 'a' | 'w';
-  readonly securityDefiner: boolean;
-  readonly language: string;
-  /** The extension it belongs to. */
-  readonly extension: string | null;
 }
 
 /** What one database contains, as of one moment; immutable. */
@@ -35,8 +29,7 @@ export interface CatalogContents {
   readonly schemas: readonly string[];
   readonly relations: readonly CatalogRelation[];
   readonly functions: readonly CatalogFunction[];
-  readonly types: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
-  readonly operators: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
+  readonly typeRows: TypeRows;
 }
 
 /** Indexes what was read by schema and name. */
@@ -51,11 +44,12 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     else overloads.push(fn);
     byOid.set(fn.oid, fn);
   }
-  const types = new Map(contents.types.map((type) => [key(type.schema, type.name), type]));
-  const operators = new Map<string, KnownObject>();
-  for (const operator of contents.operators) {
+  const index = indexTypes(contents.typeRows, byOid);
+  const types = new Map([...index.types.values()].map((type) => [key(type.schema, type.name), type]));
+  const operators = new Map<string, KnownOperator[]>();
+  for (const operator of index.operators) {
     const at = key(operator.schema, operator.name);
-    operators.set(at, { safe: operator.safe && (operators.get(at)?.safe ?? true) });
+    operators.set(at, [...(operators.get(at) ?? []), operator]);
   }
   return {
     version: contents.version,
@@ -65,9 +59,17 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     functions: (schema, name) => functions.get(key(schema, name)) ?? [],
     functionByOid: (oid) => byOid.get(oid),
     userType: (schema, name) => types.get(key(schema, name)),
-    userOperator: (schema, name) => operators.get(key(schema, name)),
+    userTypeByOid: (oid) => index.types.get(oid),
+    userOperators: (schema, name) => operators.get(key(schema, name)) ?? NONE,
+    userCasts: index.casts,
+    typesHeld: (schema, name) => {
+      const relation = relations.get(key(schema, name));
+      return relation === undefined ? NONE : (index.columnTypes.get(relation.oid) ?? NONE);
+    },
   };
 }
+
+const NONE: readonly never[] = [];
 
 function key(schema: string, name: string): string {
   return `${schema}\0${name}`;

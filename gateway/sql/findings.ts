@@ -1,16 +1,21 @@
 import type { StatementClass } from './classes.ts';
-import type { RawFunction, RawRelation, SettingChange } from './facts.ts';
+import type { RawFunction, RawOperator, RawRelation, RawType, SettingChange } from './facts.ts';
 
 /** What is found in a statement; lists may repeat. */
 export interface Findings {
   readonly classes: Set<StatementClass>;
   readonly relations: RawRelation[];
   readonly functions: RawFunction[];
-  readonly types: { readonly schema: string | null; readonly name: string }[];
+  /** By what makes them different: there are chains of thousands. */
+  readonly operators: Map<string, RawOperator>;
+  readonly types: Map<string, RawType>;
   readonly settings: SettingChange[];
   readonly unknown: string[];
   /** Names in attribute notation, which may be calls. */
   readonly attributes: Set<string>;
+  /** Two-part column references, and the names of functions in FROM: a scalar's attribute may be a conversion. */
+  readonly columns: Map<string, Set<string>>;
+  readonly functionItems: Set<string>;
   asks: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
@@ -23,10 +28,13 @@ export function nothing(): Findings {
     classes: new Set(),
     relations: [],
     functions: [],
-    types: [],
+    operators: new Map(),
+    types: new Map(),
     settings: [],
     unknown: [],
     attributes: new Set(),
+    columns: new Map(),
+    functionItems: new Set(),
     asks: false,
     writes: false,
     minMajor: 14,

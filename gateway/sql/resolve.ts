@@ -1,6 +1,6 @@
 import type { StatementClass } from './classes.ts';
 import type { Facts, FunctionUse, RawRelation, RawStatement, RelationUse } from './facts.ts';
-import { resolveAttribute, resolveFunction, resolveType } from './resolve-calls.ts';
+import { resolveCalls } from './resolve-calls.ts';
 import {
   creationSchema,
   isSystem,
@@ -53,9 +53,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
     temporary: 0,
   };
   for (const relation of raw.relations) resolveRelation(relation, env, found);
-  for (const fn of raw.functions) resolveFunction(fn, env, found);
-  for (const name of raw.attributes) resolveAttribute(name, env, found);
-  for (const type of raw.types) resolveType(type, env, found);
+  resolveCalls(raw, env, found);
   if (found.askRelations.length > 0 || found.askFunctions.length > 0) {
     return { kind: 'Ask', relations: found.askRelations, functions: found.askFunctions };
   }

@@ -1,10 +1,20 @@
 import { as, type Fields, list, text, unwrap } from './ast.ts';
-import { visitAttributes, visitCall, visitFunctionName, visitOperator, visitOption, visitType } from './calls.ts';
+import {
+  convertColumns,
+  visitCall,
+  visitColumn,
+  visitFunctionItem,
+  visitFunctionName,
+  visitIndirection,
+  visitOption,
+  visitType,
+} from './calls.ts';
 import type { StatementClass } from './classes.ts';
 import type { RawReach } from './facts.ts';
 import { addRelation, type Findings, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
+import { visitOperators } from './operators.ts';
 import { UNBOUNDED } from './reach.ts';
 import { POSITIONS } from './statements.ts';
 import { nameOf } from './target.ts';
@@ -57,6 +67,7 @@ export function walk(node: unknown, source: Buffer, planned: boolean): Findings 
     visit(item, found, source);
     pushChildren(item, found, stack);
   }
+  convertColumns(found);
   return found;
 }
 
@@ -77,24 +88,16 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'DefElem':
       return visitOption(fields, context.position, found);
     case 'ColumnRef':
-      return visitAttributes(list(fields.fields).slice(1), found);
+      return visitColumn(fields, found);
     case 'A_Indirection':
-      return visitAttributes(list(fields.indirection), found);
-    case 'A_Expr':
-      return visitOperator(fields.name, found);
-    case 'SubLink':
-    case 'SortBy':
-      return visitOperator(fields.operName ?? fields.useOp, found);
-    case 'Constraint':
-      // EXCLUDE (column WITH operator, …).
-      for (const pair of list(fields.exclusions))
-        visitOperator(as(list(as(pair, 'List')?.items)[1], 'List')?.items, found);
-      return;
+      return visitIndirection(fields, found);
+    case 'RangeFunction':
+      return visitFunctionItem(fields, found);
     case 'LockingClause':
       found.classes.add('Lock');
       return;
     default:
-      return;
+      return visitOperators(type, fields, found);
   }
 }
 
