@@ -29,8 +29,11 @@ const NOTHING: KnownCatalog = {
       : undefined,
   functions: () => [],
   functionByOid: () => undefined,
-  userType: () => ({ safe: true }),
-  userOperator: () => ({ safe: true }),
+  userType: () => ({ oid: 0, safe: true, runs: [], holds: [] }),
+  userTypeByOid: () => undefined,
+  userOperators: () => [{ args: 2, left: [], right: [], runs: undefined }],
+  userCasts: [],
+  typesHeld: () => [],
 };
 
 /** Names against a catalogue, as a fresh session of a role without a schema of its own finds them; null: there is none. */
@@ -74,6 +77,7 @@ function fn({ schema, name }: WrittenName, listed: readonly string[], assumption
   const written = listed.find((one) => one.startsWith(`${place}.${name}(`));
   const args = written?.slice(written.indexOf('(') + 1, -1) ?? '…';
   assumptions.add(`${place}.${name}(${args}) is a function of yours`);
-  const any = { minArgs: 0, maxArgs: Number.POSITIVE_INFINITY };
-  return { schema: place, name, arguments: args, ...any, safe: false, builtin: false };
+  const any = { oid: 0, minArgs: 0, maxArgs: Number.POSITIVE_INFINITY, classes: [], returns: [] };
+  const code = { volatile: 'v', securityDefiner: false, language: 'sql', extension: null } as const;
+  return { schema: place, name, arguments: args, ...any, ...code, safe: false, builtin: false };
 }

@@ -10,8 +10,8 @@ import { effectivePolicies, selectPolicies } from './policy/effective.ts';
 import { checkSetting } from './policy/settings.ts';
 import type { PoliciesInForce, SessionEnvironment, SessionOver } from './session/environment.ts';
 import { SQLSTATE } from './session/refusal.ts';
-import { classifyBuiltin } from './sql/builtin.ts';
 import type { Analysis, RawStatement } from './sql/facts.ts';
+import { analyzeFunctionCall } from './sql/function-call.ts';
 import { resolve } from './sql/resolve.ts';
 
 /** What all sessions of a gateway share. */
@@ -134,25 +134,7 @@ function functionFacts(
   call: { oid: number; parameters: number },
 ): RawStatement | undefined {
   const known = catalog.snapshot(database)?.functionByOid(call.oid);
-  if (known === undefined) return undefined;
-  const builtin = known.schema === 'pg_catalog' ? classifyBuiltin(known.name) : undefined;
-  const unsafe = builtin?.safe === false ? [builtin.cls] : [];
-  return {
-    primary: 'Function',
-    classes: ['Function', ...unsafe],
-    relations: [],
-    types: [],
-    settings: [],
-    effects: [],
-    functions: [{ schema: known.schema, name: known.name, args: call.parameters, literals: [], operator: false }],
-    attributes: [],
-    asks: true,
-    readOnly: false,
-    returnsRows: true,
-    minMajor: 14,
-    nesting: 0,
-    unknown: [],
-  };
+  return known === undefined ? undefined : analyzeFunctionCall(known, call.parameters);
 }
 
 function isOver(

@@ -1,10 +1,10 @@
 import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
-import { isSafeExtension } from './extensions.ts';
 import { ALL_FUNCTIONS, ARGUMENT_TYPES, readAllFunctions } from './functions.ts';
 import { ALL_KEYS, ALL_LINKS, ALL_NOT_NULL, ALL_RELATIONS, DEFINITIONS } from './links.ts';
 import { gather, readDefinitionRow } from './relations.ts';
-import { type CatalogSnapshot, createSnapshot } from './snapshot.ts';
+import { type CatalogFunction, type CatalogSnapshot, createSnapshot } from './snapshot.ts';
+import { CASTS, COLUMN_TYPES, OPERATORS, TYPES } from './types.ts';
 
 export interface CatalogOptions {
   readonly connect: (database: string) => Promise<CatalogConnection>;
@@ -66,24 +66,10 @@ export class Catalog {
   }
 }
 
-/** Enums and composites have input functions of the server's own; a domain's constraints run whoever's code. */
-const TYPES = `SELECT n.nspname AS schema, t.typname AS name, x.extname AS extension,
-    (t.typtype OPERATOR(pg_catalog.=) ANY ('{e,c}') OR (t.typtype OPERATOR(pg_catalog.=) 'd' AND NOT EXISTS (
-      SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.=) t.oid))) AS plain
-  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-  LEFT JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
-    AND d.objid OPERATOR(pg_catalog.=) t.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
-  LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-  WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_toast'`;
-const OPERATORS = `SELECT n.nspname AS schema, o.oprname AS name, x.extname AS extension, false AS plain
-  FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
-  LEFT JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
-    AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
-  LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-  WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'`;
 const SCHEMAS = 'SELECT nspname AS name FROM pg_catalog.pg_namespace';
 const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num,
   pg_catalog.current_setting('server_encoding') AS encoding`;
+
 type Row = Record<string, unknown>;
 
 class Database {
@@ -94,6 +80,8 @@ class Database {
   readonly #name: string;
   readonly #options: CatalogOptions;
   #connection: CatalogConnection | null = null;
+  /** The server's own functions: thousands, the same for as long as the server is. */
+  #builtin: readonly CatalogFunction[] | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
   #seen: Seen | null = null;
@@ -179,6 +167,7 @@ class Database {
 
   async #connect(): Promise<CatalogConnection> {
     const connection = await this.#options.connect(this.#name);
+    this.#builtin = null;
     await connection.query(
       // Compiling the plans of these queries would take longer than running them.
       `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on; SET jit = off`,
@@ -207,12 +196,15 @@ class Database {
       notNull: (await this.#rows(ALL_NOT_NULL)).map(cells),
       links: (await this.#rows(ALL_LINKS)).map(cells),
     });
-    const functions = readAllFunctions(
-      (await this.#rows(ALL_FUNCTIONS)).map(cells),
-      (await this.#rows(ARGUMENT_TYPES)).map(cells),
-    );
-    const types = await this.#rows(TYPES);
-    const operators = await this.#rows(OPERATORS);
+    const argumentTypes = (await this.#rows(ARGUMENT_TYPES)).map(cells);
+    this.#builtin ??= readAllFunctions((await this.#rows(ALL_FUNCTIONS('<'))).map(cells), argumentTypes);
+    const functions = readAllFunctions((await this.#rows(ALL_FUNCTIONS('>='))).map(cells), argumentTypes);
+    const typeRows = {
+      types: await this.#rows(TYPES),
+      columnTypes: await this.#rows(COLUMN_TYPES),
+      operators: await this.#rows(OPERATORS),
+      casts: await this.#rows(CASTS),
+    };
     this.#version += 1;
     return createSnapshot({
       version: this.#version,
@@ -220,9 +212,8 @@ class Database {
       utf8: server?.encoding === 'UTF8',
       schemas: schemas.map(({ name }) => String(name)),
       ...relations,
-      functions,
-      types: types.map(readObject),
-      operators: operators.map(readObject),
+      functions: [...this.#builtin, ...functions],
+      typeRows,
     });
   }
 
@@ -240,9 +231,4 @@ class Database {
 
 function cells(row: Row): (string | null)[] {
   return Object.values(row).map((value) => (value === null || value === undefined ? null : String(value)));
-}
-
-function readObject(row: Row): { schema: string; name: string; safe: boolean } {
-  const extension = typeof row.extension === 'string' ? row.extension : null;
-  return { schema: String(row.schema), name: String(row.name), safe: row.plain === true || isSafeExtension(extension) };
 }

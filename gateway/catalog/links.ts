@@ -155,7 +155,7 @@ export function surroundings(functionColumns: string): string {
     SELECT pg_catalog.json_build_object('relations', ${array(relations(near), 6)}, 'keys', ${array(keys(near), 2)},
       'notNull', ${array(notNull(near), 2)}, 'links', ${array('SELECT * FROM tied', 4)},
       'definitions', ${array(definitions(`r.ev_class ${EQ} ANY (${near})`), 4)},
-      'functions', ${array(called, 12)})::pg_catalog.text
+      'functions', ${array(called, 13)})::pg_catalog.text
     FROM around`;
 }
 

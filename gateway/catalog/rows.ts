@@ -1,5 +1,6 @@
+import { reviewedFunction } from '../sql/builtin.ts';
 import { FIRST_NORMAL_OID } from './definition.ts';
-import { isSafeExtensionFunction } from './extensions.ts';
+import { judgeExtensionFunction } from './extensions.ts';
 import type { CatalogFunction } from './snapshot.ts';
 
 /**
@@ -32,11 +33,15 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
   (SELECT x.extname::pg_catalog.text FROM pg_catalog.pg_depend d
    JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
-     AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1)`;
+     AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1),
+  (SELECT pg_catalog.string_agg(u.oid::pg_catalog.text, ',')
+   FROM pg_catalog.unnest(pg_catalog.array_append(p.proallargtypes, p.prorettype)) u(oid)
+   WHERE u.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID})`;
 
 /** A row in text format, as `FUNCTION_COLUMNS` orders it. */
 export function readFunction(row: readonly (string | null)[]): CatalogFunction {
-  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension] = row;
+  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension, returns] =
+    row;
   const common = {
     schema: schema ?? '',
     name: name ?? '',
@@ -51,8 +56,10 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
   return {
     ...common,
     ...argumentCounts(common.kind, Number(declared), Number(defaults), Number(most)),
-    safe: isSafeExtensionFunction(common),
-    builtin: common.oid < FIRST_NORMAL_OID,
+    ...judgeExtensionFunction(common),
+    // One of the server's that nobody has reviewed is like one of a user (test: "a function that the table lacks").
+    builtin: common.oid < FIRST_NORMAL_OID && reviewedFunction(common) !== undefined,
+    returns: returns == null ? [] : returns.split(',').map(Number),
   };
 }
 

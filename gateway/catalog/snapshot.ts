@@ -1,17 +1,11 @@
-import type { KnownCatalog, KnownFunction, KnownObject, RuleDefinition } from '../sql/resolve-environment.ts';
+import type { KnownCatalog, KnownFunction, KnownOperator, RuleDefinition } from '../sql/resolve-environment.ts';
 import type { CatalogRelation, Gathered, RuleCode } from './relations.ts';
+import { indexTypes, type TypeRows } from './types.ts';
 
 /** A function, procedure, aggregate or window function of the database. */
 export interface CatalogFunction extends KnownFunction {
-  readonly oid: number;
-  /** i immutable, s stable, v volatile. */
-  readonly volatile: 'i' | 's' | 'v';
   /** f function, p procedure, a aggregate, w window function. */
   readonly kind: 'f' | 'p' | 'a' | 'w';
-  readonly securityDefiner: boolean;
-  readonly language: string;
-  /** The extension it belongs to. */
-  readonly extension: string | null;
 }
 
 /** What one database contains, as of one moment. */
@@ -37,8 +31,7 @@ export interface CatalogContents extends Gathered {
   readonly utf8: boolean;
   readonly schemas: readonly string[];
   readonly functions: readonly CatalogFunction[];
-  readonly types: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
-  readonly operators: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
+  readonly typeRows: TypeRows;
 }
 
 /** Indexes what was read by schema and name. */
@@ -55,11 +48,12 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     else overloads.push(fn);
     functionsByOid.set(fn.oid, fn);
   }
-  const types = new Map(contents.types.map((type) => [key(type.schema, type.name), type]));
-  const operators = new Map<string, KnownObject>();
-  for (const operator of contents.operators) {
+  const index = indexTypes(contents.typeRows, functionsByOid);
+  const types = new Map([...index.types.values()].map((type) => [key(type.schema, type.name), type]));
+  const operators = new Map<string, KnownOperator[]>();
+  for (const operator of index.operators) {
     const at = key(operator.schema, operator.name);
-    operators.set(at, { safe: operator.safe && (operators.get(at)?.safe ?? true) });
+    operators.set(at, [...(operators.get(at) ?? []), operator]);
   }
   return {
     version: contents.version,
@@ -76,9 +70,17 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     define: (rule, definition) => definitions.set(rule, definition),
     isDefined: (rule) => definitions.has(rule),
     userType: (schema, name) => types.get(key(schema, name)),
-    userOperator: (schema, name) => operators.get(key(schema, name)),
+    userTypeByOid: (oid) => index.types.get(oid),
+    userOperators: (schema, name) => operators.get(key(schema, name)) ?? NONE,
+    userCasts: index.casts,
+    typesHeld: (schema, name) => {
+      const relation = relations.get(key(schema, name));
+      return relation === undefined ? NONE : (index.columnTypes.get(relation.oid) ?? NONE);
+    },
   };
 }
+
+const NONE: readonly never[] = [];
 
 function key(schema: string, name: string): string {
   return `${schema}\0${name}`;

@@ -13,7 +13,7 @@ import {
 import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
-import { auditDenied, judge, judgeUnread } from './judge.ts';
+import { auditDenied, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
@@ -91,7 +91,7 @@ function readParse(s: SessionState, parse: Parse): { judged: Judged; text: strin
   const [first] = analysis.statements;
   if (first === undefined) return { judged: EMPTY, text };
   if (analysis.statements.length > 1) return { judged: severalCommands(), text };
-  const judgement = judge(s.surroundings(), first);
+  const judgement = judge(s.surroundings(), withParameterTypes(first, parse.parameterTypes));
   return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text };
 }
 

@@ -45,6 +45,16 @@ export function judgeUnread(s: Surroundings, reason: string, hint: string): Judg
   return denied(null, facts, gatewayDenial(`not understood, so not run: ${reason}`, hint));
 }
 
+/** First OID of a type that is not the server's own. */
+const FIRST_NORMAL_OID = 16_384;
+
+/** With the types that Parse gives to parameters: their input functions run when values are bound. */
+export function withParameterTypes(raw: RawStatement, parameterTypes: readonly number[]): RawStatement {
+  const own = parameterTypes.filter((oid) => oid >= FIRST_NORMAL_OID);
+  if (own.length === 0) return raw;
+  return { ...raw, types: [...raw.types, ...own.map((oid) => ({ schema: null, name: '', oid }))] };
+}
+
 /** Judges one statement as it would run now. */
 export function judge(s: Surroundings, raw: RawStatement): Judgement {
   const unavailable = s.env.auditUnavailable();
@@ -238,7 +248,7 @@ function refused(message: string, hint: string): Resolved {
 }
 
 function needsNames(raw: RawStatement): boolean {
-  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0;
+  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0 || raw.operators.length > 0;
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {

@@ -60,8 +60,28 @@ export interface RawFunction {
   readonly args: number;
   /** First constant text arguments where the name is one that sets or reads something (set_config, current_setting, nextval, …). */
   readonly literals: readonly (string | null)[];
-  /** Written with OPERATOR(): a user operator. */
-  readonly operator: boolean;
+  /** The one that is meant, where a message names it so: then name and arguments say nothing more. */
+  readonly oid?: number;
+}
+
+/** An operator: written, or looked up by name on behalf of IN, BETWEEN, LIKE, CASE x WHEN, USING and their kin. */
+export interface RawOperator {
+  readonly schema: string | null;
+  readonly name: string;
+  /** 1: prefix. */
+  readonly args: 1 | 2;
+  /** Whether an operand is a constant or parameter that takes whatever type the operator wants. */
+  readonly untyped: readonly [left: boolean, right: boolean];
+}
+
+/** A type that values are converted to. */
+export interface RawType {
+  readonly schema: string | null;
+  readonly name: string;
+  /** Written as a call or an attribute: `app.positive('5')` converts where there is such a type. */
+  readonly ifAny?: true;
+  /** The one that is meant, where a message names it so. */
+  readonly oid?: number;
 }
 
 export type SettingChange =
@@ -108,8 +128,9 @@ export interface RawStatement {
   readonly functions: readonly RawFunction[];
   /** Names in attribute notation (`x.f`), which call a function f of one argument where there is one. */
   readonly attributes: readonly string[];
-  /** Types named with a schema or not built in: their input functions run. */
-  readonly types: readonly { readonly schema: string | null; readonly name: string }[];
+  readonly operators: readonly RawOperator[];
+  /** Types that values are converted to: their input functions run, or those of casts. */
+  readonly types: readonly RawType[];
   readonly settings: readonly SettingChange[];
   readonly effects: readonly SessionEffect[];
   /** May change search_path, role or another tracked setting in a way that only the server knows. */
@@ -183,11 +204,23 @@ export interface RelationUse {
   readonly descendants?: readonly QualifiedName[];
 }
 
+/** What a catalogue says of a function that a statement may call. */
+export interface CalledFunction {
+  /** i immutable, s stable, v volatile. */
+  readonly volatile: 'i' | 's' | 'v';
+  readonly securityDefiner: boolean;
+  readonly language: string;
+  /** The extension it belongs to. */
+  readonly extension: string | null;
+}
+
 export interface FunctionUse {
   readonly schema: string;
   readonly name: string;
   /** Argument types as in `app.add_tax(numeric)`: one entry per candidate that the call may mean. */
   readonly candidates: readonly string[];
+  /** What is known of each candidate, in the same order. */
+  readonly called: readonly CalledFunction[];
   /** Left out: the statement calls it. What it does inside is not known. */
   readonly door?: LinkDoor;
   /** The relation behind whose door it stands. */

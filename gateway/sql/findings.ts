@@ -1,6 +1,6 @@
 import type { StatementClass } from './classes.ts';
 import type { Columns, Source } from './columns.ts';
-import type { RawFunction, RawRelation, SettingChange } from './facts.ts';
+import type { RawFunction, RawOperator, RawRelation, RawType, SettingChange } from './facts.ts';
 
 /** A relation whose columns are not all known yet. */
 export interface FoundRelation extends Omit<RawRelation, 'reads'> {
@@ -12,12 +12,17 @@ export interface Findings {
   readonly classes: Set<StatementClass>;
   readonly relations: FoundRelation[];
   readonly functions: RawFunction[];
-  readonly types: { readonly schema: string | null; readonly name: string }[];
+  /** By what makes them different: there are chains of thousands. */
+  readonly operators: Map<string, RawOperator>;
+  readonly types: Map<string, RawType>;
   readonly settings: SettingChange[];
   readonly unknown: string[];
   /** Names in attribute notation, which may be calls. */
   readonly attributes: Set<string>;
   readonly columns: Columns;
+  /** Two-part column references, and the names of functions in FROM: a scalar's attribute may be a conversion. */
+  readonly columnParts: Map<string, Set<string>>;
+  readonly functionItems: Set<string>;
   asks: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
@@ -31,11 +36,14 @@ export function nothing(): Findings {
     classes: new Set(),
     relations: [],
     functions: [],
-    types: [],
+    operators: new Map(),
+    types: new Map(),
     settings: [],
     unknown: [],
     attributes: new Set(),
     columns: { sources: new Map(), levels: [] },
+    columnParts: new Map(),
+    functionItems: new Set(),
     asks: false,
     writes: false,
     minMajor: 14,

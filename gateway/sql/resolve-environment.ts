@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { Facts, RelationUse } from './facts.ts';
+import type { CalledFunction, Facts, RelationUse } from './facts.ts';
 
 /** What resolution needs to know of a relation; `gateway/catalog` provides it. */
 export interface KnownRelation {
@@ -101,7 +101,8 @@ export interface KnownCode {
 }
 
 /** What resolution needs to know of a function, procedure, aggregate or window function. */
-export interface KnownFunction {
+export interface KnownFunction extends CalledFunction {
+  readonly oid: number;
   readonly schema: string;
   readonly name: string;
   /** Argument types as in `numeric, app.money`. */
@@ -111,14 +112,45 @@ export interface KnownFunction {
   readonly maxArgs: number;
   /** Runs no code but a known extension's or the server's own. */
   readonly safe: boolean;
-  /** Member of pg_catalog that the server itself brought. */
+  /** One of the server's own that the reviewed table has: the text alone says what it does. */
   readonly builtin: boolean;
+  /** What it does beyond computing a value, where an extension is known for it. */
+  readonly classes: readonly StatementClass[];
+  /** Types that are not the server's own, of which a call may return values. */
+  readonly returns: readonly number[];
 }
 
-/** A type or operator of a user schema. */
-export interface KnownObject {
-  /** Its input, or its application, runs nobody's code but the server's or a known extension's. */
+/** A type that is not the server's own. */
+export interface KnownType {
+  readonly oid: number;
+  /** Its input runs nobody's code but the server's or a known extension's. */
   readonly safe: boolean;
+  /** The functions that are neither; empty where it is not safe: not known which. */
+  readonly runs: readonly KnownFunction[];
+  /** Itself, and the types of which its values have parts. */
+  readonly holds: readonly number[];
+}
+
+/** An operand: null takes values of types that are everywhere; else one of these types must be there first. */
+export type KnownOperand = readonly number[] | null;
+
+/** An operator that is not the server's own. */
+export interface KnownOperator {
+  /** 1: prefix; then `left` says nothing. */
+  readonly args: 1 | 2;
+  readonly left: KnownOperand;
+  readonly right: KnownOperand;
+  /** undefined: a shell. */
+  readonly runs: KnownFunction | undefined;
+}
+
+/** A cast by a function that is neither the server's nor a known extension's. */
+export interface KnownCast {
+  readonly source: KnownOperand;
+  readonly target: { readonly schema: string; readonly name: string };
+  /** Where the server inserts it by itself. */
+  readonly context: 'Explicit' | 'Assignment' | 'Implicit';
+  readonly runs: KnownFunction;
 }
 
 /** The part of a catalogue snapshot that resolution reads. */
@@ -134,8 +166,12 @@ export interface KnownCatalog {
   readonly utf8?: boolean;
   functions(schema: string, name: string): readonly KnownFunction[];
   functionByOid(oid: number): KnownFunction | undefined;
-  userType(schema: string, name: string): KnownObject | undefined;
-  userOperator(schema: string, name: string): KnownObject | undefined;
+  userType(schema: string, name: string): KnownType | undefined;
+  userTypeByOid(oid: number): KnownType | undefined;
+  userOperators(schema: string, name: string): readonly KnownOperator[];
+  readonly userCasts: readonly KnownCast[];
+  /** Types that are not the server's own, of which rows of this relation have values. */
+  typesHeld(schema: string, name: string): readonly number[];
 }
 
 /** A name as written: schema null is found by the search path. */

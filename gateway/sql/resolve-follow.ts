@@ -1,13 +1,14 @@
 import type { Reach } from '../config/document.ts';
-import { classifyBuiltin } from './builtin.ts';
+import { reviewedFunction } from './builtin.ts';
+import { BUILTIN_KINDS } from './builtin-kinds.ts';
 import type { StatementClass } from './classes.ts';
 import type { LinkDoor, QualifiedName, SyntaxDoor } from './facts.ts';
 import type { Found } from './resolve.ts';
+import { functionUse } from './resolve-calls.ts';
 import { isSystem, type KnownForeignKey, type KnownRelation, type KnownRule } from './resolve-environment.ts';
 import { kin, type Surroundings } from './resolve-links.ts';
 import { isWrite } from './resolve-reach.ts';
 import { addUse } from './resolve-use.ts';
-import { reads } from './statements.ts';
 
 /** A verb that comes to a relation, by its name or through another relation. */
 export interface Arrival {
@@ -208,14 +209,16 @@ function runFunction(oid: number, door: LinkDoor, at: Arrival, { around, found }
     return;
   }
   if (!fn.builtin) {
-    const candidates = [`${fn.schema}.${fn.name}(${fn.arguments})`];
-    if (!fn.safe) found.functions.push({ schema: fn.schema, name: fn.name, candidates, door, of: { schema, name } });
+    if (fn.safe) return;
+    for (const cls of fn.classes) found.classes.add(cls);
+    found.functions.push({ ...functionUse([fn]), door, of: { schema, name } });
     return;
   }
-  const known = fn.schema === 'pg_catalog' ? classifyBuiltin(fn.name) : undefined;
-  if (known?.safe !== false) return;
+  const kind = reviewedFunction(fn)?.kind;
+  if (kind === undefined) return;
+  const { cls, writes } = BUILTIN_KINDS[kind];
   // What later statements mean would change without a statement that says so.
-  if (known.cls === 'Session') found.unknown.push(`${fn.name} in ${schema}.${name}`);
-  found.classes.add(known.cls);
-  if (!reads(known.cls)) found.writes = true;
+  if (kind === 'Settings') found.unknown.push(`${fn.name} in ${schema}.${name}`);
+  if (cls !== null) found.classes.add(cls);
+  if (writes) found.writes = true;
 }

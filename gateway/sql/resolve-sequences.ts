@@ -21,8 +21,8 @@ function sequence(schema: string | null, name: string, creates: boolean): RawRel
   return { schema, name, verb: 'Sequence', creates, reach: null, door: 'Statement', reads: [], writes: [] };
 }
 
-function isOfSequence({ schema, name, operator }: RawFunction): boolean {
-  return !operator && (schema === null || schema === 'pg_catalog') && OF_SEQUENCE.test(name);
+function isOfSequence({ schema, name }: RawFunction): boolean {
+  return (schema === null || schema === 'pg_catalog') && OF_SEQUENCE.test(name);
 }
 
 /** `a.b` or `b`, each part in quotes or folded to lower case; null: not known, an OID for instance. */

@@ -1,6 +1,6 @@
 import type { StatementClass } from './classes.ts';
 import type { Facts, FunctionUse, RawRelation, RawStatement, RelationUse } from './facts.ts';
-import { resolveAttribute, resolveFunction, resolveType } from './resolve-calls.ts';
+import { resolveCalls } from './resolve-calls.ts';
 import {
   creationSchema,
   isSystem,
@@ -45,9 +45,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   const around = surroundingsOf(env);
   const named = [...raw.relations, ...sequencesOf(raw)];
   for (const relation of named) resolveRelation(relation, env, { found, around });
-  for (const fn of raw.functions) resolveFunction(fn, env, found);
-  for (const name of raw.attributes) resolveAttribute(name, env, found);
-  for (const type of raw.types) resolveType(type, env, found);
+  resolveCalls(raw, env, found);
   const missing = [...around.wanted];
   if (env.partial !== true) {
     const { askRelations: relations, askFunctions: functions } = found;

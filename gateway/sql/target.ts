@@ -1,5 +1,5 @@
 import { as, type Fields, list, names, text, unwrap } from './ast.ts';
-import { STEADY_FUNCTIONS } from './builtin.generated.ts';
+import { isSteady } from './builtin.ts';
 
 /** Names under which a statement's target row may be spoken of in a condition. */
 export interface Target {
@@ -106,7 +106,7 @@ export function fingerprint(node: unknown, target: Target): { readonly key: stri
       continue;
     }
     const call = (item as { FuncCall?: Fields }).FuncCall;
-    if (call !== undefined && !STEADY_FUNCTIONS.has(names(call.funcname)?.at(-1) ?? '')) steady = false;
+    if (call !== undefined && !isSteady(names(call.funcname)?.at(-1) ?? '')) steady = false;
     const entries = Object.entries(item).filter(([field]) => !PLACES.has(field));
     parts.push(`${Array.isArray(item) ? 'list' : 'node'} ${entries.length}`);
     for (const [field, value] of entries) stack.push(value, field);

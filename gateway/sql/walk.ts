@@ -1,5 +1,14 @@
 import { as, type Fields, list, names, text, unwrap } from './ast.ts';
-import { visitAttributes, visitCall, visitFunctionName, visitOperator, visitOption, visitType } from './calls.ts';
+import {
+  convertColumns,
+  visitCall,
+  visitColumn,
+  visitFunctionItem,
+  visitFunctionName,
+  visitIndirection,
+  visitOption,
+  visitType,
+} from './calls.ts';
 import type { StatementClass } from './classes.ts';
 import { type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
@@ -7,6 +16,7 @@ import type { SyntaxDoor } from './facts.ts';
 import { addRelation, type Findings, NEW, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
+import { visitOperators } from './operators.ts';
 import { UNBOUNDED } from './reach.ts';
 import { POSITIONS } from './statements.ts';
 import { nameOf } from './target.ts';
@@ -82,6 +92,7 @@ export function walk(node: unknown, source: Buffer, planned: boolean): Findings 
     pushChildren(item, found, stack);
   }
   settleColumns(found.columns);
+  convertColumns(found);
   return found;
 }
 
@@ -103,24 +114,16 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
       return visitOption(fields, context.position, found);
     case 'ColumnRef':
       noteColumn(fields, context.level);
-      return visitAttributes(list(fields.fields).slice(1), found);
+      return visitColumn(fields, found);
     case 'A_Indirection':
-      return visitAttributes(list(fields.indirection), found);
-    case 'A_Expr':
-      return visitOperator(fields.name, found);
-    case 'SubLink':
-    case 'SortBy':
-      return visitOperator(fields.operName ?? fields.useOp, found);
-    case 'Constraint':
-      // EXCLUDE (column WITH operator, …).
-      for (const pair of list(fields.exclusions))
-        visitOperator(as(list(as(pair, 'List')?.items)[1], 'List')?.items, found);
-      return;
+      return visitIndirection(fields, found);
+    case 'RangeFunction':
+      return visitFunctionItem(fields, found);
     case 'LockingClause':
       found.classes.add('Lock');
       return;
     default:
-      return;
+      return visitOperators(type, fields, found);
   }
 }
 

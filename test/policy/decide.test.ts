@@ -33,7 +33,7 @@ describe('what matches nothing is denied', () => {
       'a function that no rule lists',
       facts('Select', {
         classes: ['Select'],
-        functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)'] }],
+        functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)'], called: [] }],
       }),
     ],
     ['a relation of the server', select('pg_catalog.pg_authid')],
@@ -77,7 +77,7 @@ describe('an Allow rule', () => {
 
   test('lists functions by their arguments; a call that may mean another one is not allowed', () => {
     const call = (...candidates: string[]) =>
-      facts('Select', { classes: ['Select'], functions: [{ schema: 'app', name: 'f', candidates }] });
+      facts('Select', { classes: ['Select'], functions: [{ schema: 'app', name: 'f', candidates, called: [] }] });
     const policies = [policy('p', [rule('call', { statements: ['Select'], functions: ['app.f(integer)'] })])];
     expect(verdict(policies, call('app.f(integer)'))).toBe('Allow shop/p/call');
     expect(verdict(policies, call('app.f(integer)', 'app.f(text)'))).toBe('Deny -');
@@ -126,7 +126,7 @@ describe('a Deny rule', () => {
   test('of functions denies them, also as one of several that may be meant, and nothing else', () => {
     const guard = policy('guard', [rule('f', { action: 'Deny', statements: ['Select'], functions: ['app.f(text)'] })]);
     const call = facts('Select', {
-      functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)', 'app.f(text)'] }],
+      functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)', 'app.f(text)'], called: [] }],
     });
     expect(verdict([everything, guard], call)).toBe('Deny shop/guard/f');
     expect(verdict([everything, guard], select('public.orders'))).toBe('Allow shop/dba/all');

@@ -11,7 +11,10 @@ const catalog: KnownCatalog = {
   functions: () => [],
   functionByOid: () => undefined,
   userType: () => undefined,
-  userOperator: () => undefined,
+  userTypeByOid: () => undefined,
+  userOperators: () => [],
+  userCasts: [],
+  typesHeld: () => [],
 };
 
 const resolved = (sql: string, more: Partial<ResolveEnvironment> = {}) =>

@@ -1,5 +1,6 @@
 import { loadParser } from '../../gateway/analysis/parser.ts';
 import { analyzeTree } from '../../gateway/sql/analyze.ts';
+import { isBuiltinOperator, isBuiltinType } from '../../gateway/sql/builtin.ts';
 import type { RawRelation, RawStatement, SessionEffect, SettingChange } from '../../gateway/sql/facts.ts';
 
 const parser = await loadParser();
@@ -18,8 +19,11 @@ function summary(s: RawStatement): string {
   const parts = [
     `${s.primary} {${s.classes.toSorted().join(' ')}}`,
     ...s.relations.map(relation).toSorted(),
-    ...s.functions.map((f) => `${name(f)}${f.operator ? ' (operator)' : `/${f.args}`}`).toSorted(),
-    ...s.types.map((type) => `type ${name(type)}`),
+    ...[
+      ...s.functions.map((f) => `${name(f)}/${f.args}`),
+      ...new Set(s.operators.filter(isOwn(isBuiltinOperator)).map((o) => `${name(o)} (operator)`)),
+    ].toSorted(),
+    ...s.types.filter((type) => type.ifAny !== true && isOwn(isBuiltinType)(type)).map((type) => `type ${name(type)}`),
     ...s.settings.map(setting),
     ...s.effects.map(effect),
     ...(s.asks ? ['asks'] : []),
@@ -29,6 +33,12 @@ function summary(s: RawStatement): string {
     `${s.readOnly ? 'reads' : 'writes'}${s.returnsRows ? ', rows' : ''}`,
   ];
   return parts.join(' | ');
+}
+
+/** Not the server's own, or written as if it were not. */
+function isOwn(isBuiltin: (name: string) => boolean) {
+  return ({ schema, name }: { readonly schema: string | null; readonly name: string }) =>
+    !(schema === null ? isBuiltin(name) : /^(?:pg_catalog|information_schema)$/.test(schema));
 }
 
 function name(of: { readonly schema: string | null; readonly name: string }): string {
