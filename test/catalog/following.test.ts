@@ -248,7 +248,11 @@ const CASES: readonly Case[] = [
     classes: ['Catalog', 'Select', 'Sequence'],
   },
   { sql: 'SELECT nextval($1)', relations: ['Sequence *.*'], classes: ['Select', 'Sequence'] },
-  { sql: "SELECT ('secret.counter'::regclass).nextval", relations: ['Sequence *.*'], classes: ['Catalog', 'Select', 'Sequence'] },
+  {
+    sql: "SELECT ('secret.counter'::regclass).nextval",
+    relations: ['Sequence *.*'],
+    classes: ['Catalog', 'Select', 'Sequence'],
+  },
   { sql: 'SELECT subname, subenabled FROM pg_subscription', relations: [], classes: ['Catalog'] },
   { sql: 'SELECT s FROM pg_subscription s', relations: ['Select pg_catalog.pg_subscription'] },
   { sql: 'TABLE pg_subscription', relations: ['Select pg_catalog.pg_subscription'] },
