@@ -7,7 +7,7 @@ import { kin, type Surroundings } from './resolve-links.ts';
 const every = null;
 /**
  * Columns of system relations whose contents are secrets, or other people's: a rule must name the relation. PostgreSQL
- * keeps most of them from ordinary roles as well.
+ * keeps most of them from ordinary roles as well; what it shows to everybody (options of foreign servers) is none.
  */
 const SECRET: ReadonlyMap<string, ReadonlySet<string> | null> = new Map([
   ['pg_authid', new Set(['rolpassword'])],
@@ -15,10 +15,7 @@ const SECRET: ReadonlyMap<string, ReadonlySet<string> | null> = new Map([
   ['pg_user_mapping', new Set(['umoptions'])],
   ['pg_user_mappings', new Set(['umoptions'])],
   ['pg_subscription', new Set(['subconninfo'])],
-  ['pg_foreign_server', new Set(['srvoptions'])],
-  ['foreign_server_options', new Set(['option_value'])],
   ['user_mapping_options', new Set(['option_value'])],
-  ['_pg_foreign_servers', new Set(['foreign_server_options'])],
   ['_pg_user_mappings', new Set(['umoptions'])],
   // Values of tables, rules about which would be got round.
   ['pg_stats', new Set(['most_common_vals', 'histogram_bounds', 'most_common_elems', 'range_bounds_histogram'])],

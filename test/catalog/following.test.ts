@@ -266,7 +266,7 @@ const CASES: readonly Case[] = [
   { sql: 'COPY pg_subscription TO STDOUT', relations: ['Select pg_catalog.pg_subscription'] },
   { sql: 'SELECT attname, n_distinct FROM pg_stats', relations: [], classes: ['Catalog'] },
   { sql: 'SELECT most_common_vals FROM pg_stats', relations: ['Select pg_catalog.pg_stats'] },
-  { sql: 'SELECT srvname, srvowner FROM pg_foreign_server', relations: [], classes: ['Catalog'] },
+  { sql: 'TABLE pg_foreign_server', relations: [], classes: ['Catalog'] },
   {
     sql: 'REINDEX INDEX app.indexed_tax_idx',
     relations: ['Maintenance app.indexed Index app.indexed_tax_idx', 'Maintenance app.indexed_tax_idx'],
