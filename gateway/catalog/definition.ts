@@ -24,6 +24,7 @@ export function readDefinition(action: string, own: RuleOwner): RuleDefinition {
   const queries = nodes.filter(({ type }) => type === 'QUERY');
   return {
     relations: queries.flatMap((query) => relationsOf(query, own.relation)),
+    notifies: nodes.some(({ type }) => type.startsWith('NOTIFY')),
     functions: [...new Set(nodes.flatMap(functionsOf))],
     ...simpleView(tree, own),
   };

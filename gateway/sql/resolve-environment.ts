@@ -69,6 +69,8 @@ export interface KnownRule {
 /** What the query of a view, or the actions of a rule, do. */
 export interface RuleDefinition {
   readonly relations: readonly DefinitionUse[];
+  /** A NOTIFY is among the actions. */
+  readonly notifies: boolean;
   /** Every function called, those of pg_catalog included; operators count by their functions. */
   readonly functions: readonly number[];
   /** The one relation that a simple view is over; null: there is none. */
@@ -204,6 +206,7 @@ export interface ResolveEnvironment {
 
 /** All that facts hang on: as long as none of it changes, nor what the names mean, they stand. */
 export interface Dependencies {
+  /** Each with its rules, triggers, keys, policies, and all that inheritance ties to it. */
   readonly relations: readonly number[];
   readonly functions: readonly number[];
   /** Names that were looked up, by `nameKey`, where the search path decides included. */

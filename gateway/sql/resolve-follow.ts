@@ -106,6 +106,7 @@ function defined(rule: KnownRule, at: Arrival, way: Way, door: LinkDoor): Arriva
   const definition = way.around.definition(rule);
   if (definition === undefined) return [];
   for (const fn of definition.functions) runFunction(fn, door, at, way);
+  if (definition.notifies) way.found.classes.add('Listen');
   return definition.relations.flatMap(({ relation: oid, verb, reach, columns, only }) => {
     const relation = way.around.relation(oid);
     if (relation === undefined) {

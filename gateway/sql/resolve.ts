@@ -59,7 +59,9 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
     dependencies: {
       relations: [...around.relations],
       functions: [...around.functions],
-      names: [...named, ...raw.functions].map(({ schema, name }) => nameKey(schema, name)),
+      names: [...named, ...raw.functions, ...raw.types, ...raw.operators].map(({ schema, name }) =>
+        nameKey(schema, name),
+      ),
     },
   };
 }

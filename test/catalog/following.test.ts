@@ -38,6 +38,7 @@ const OBJECTS = `
   -- Rules on a table.
   CREATE TABLE app.ruled (id int PRIMARY KEY);
   CREATE RULE also AS ON INSERT TO app.ruled DO ALSO INSERT INTO secret.salaries VALUES (NEW.id + 100, 'rule', 1);
+  CREATE TABLE app.loud (id int); CREATE RULE tell AS ON INSERT TO app.loud DO ALSO NOTIFY news;
   CREATE RULE never AS ON DELETE TO app.ruled DO INSTEAD NOTHING;
   CREATE RULE wipe AS ON UPDATE TO app.ruled DO ALSO DELETE FROM app.notes;
 
@@ -155,6 +156,7 @@ const CASES: readonly Case[] = [
     relations: ['Insert app.ruled Keyed', 'Insert secret.salaries Filtered Rule app.ruled'],
     shows: ['SELECT count(*)::int AS v FROM secret.salaries WHERE id = 101', 1],
   },
+  { sql: 'INSERT INTO app.loud VALUES (1)', relations: ['Insert app.loud Keyed'], classes: ['Listen'] },
   {
     sql: 'DELETE FROM app.ruled WHERE id = 1',
     relations: ['Delete app.ruled Keyed'],

@@ -36,6 +36,9 @@ beforeAll(async () => {
     CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
     CREATE FUNCTION unlisted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
     CREATE TRIGGER stamp BEFORE INSERT ON stamped FOR EACH ROW EXECUTE FUNCTION stamp();
+    CREATE TABLE twin (id int); CREATE TABLE secret.twin (id int);
+    CREATE TABLE owner (id int PRIMARY KEY); INSERT INTO owner VALUES (1);
+    CREATE TABLE secret.owned (owner int REFERENCES owner ON DELETE CASCADE); INSERT INTO secret.owned VALUES (1);
     CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id);
     CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10);
     CREATE TABLE secret.parted_high PARTITION OF parted FOR VALUES FROM (10) TO (20);
@@ -82,6 +85,26 @@ describe('a table is denied', () => {
     } finally {
       world.revise({ policies: [ANALYST, DBA, BUILDER] });
     }
+  });
+
+  test('by a foreign key, and by an index', async () => {
+    await expect(client.query('DELETE FROM owner WHERE id = 1')).rejects.toMatchObject(
+      denied(/Filtered Delete on secret\.owned \(by a foreign key to public\.owner\)/),
+    );
+    await client.query('UPDATE owner SET id = 2 WHERE id = 3');
+    await expect(client.query('DROP INDEX secret.salaries_pkey')).rejects.toMatchObject(denied(/secret/));
+  });
+
+  test('whatever the search_path is when a prepared statement runs', async () => {
+    const sql = { name: 'twin', text: 'SELECT * FROM twin WHERE id = $1', values: [1] };
+    await client.query(sql);
+    await client.query('SET search_path = secret, public');
+    await expect(client.query(sql)).rejects.toMatchObject(denied(/secret\.twin/));
+    await client.query('SET search_path = public, secret; CREATE TEMP TABLE twin (id int)');
+    await client.query('SET search_path = secret');
+    expect((await client.query(sql)).rows).toEqual([]);
+    await client.query('SET search_path = secret, pg_temp');
+    await expect(client.query(sql)).rejects.toMatchObject(denied(/secret\.twin/));
   });
 
   test('in a partition of another schema, through the parent', async () => {

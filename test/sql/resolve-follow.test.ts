@@ -49,6 +49,7 @@ const RELATIONS = [
 const one = (oid: number, number = 1): RuleDefinition => ({
   relations: [{ relation: oid, verb: 'Select', reach: null, columns: null, only: false }],
   functions: [],
+  notifies: false,
   base: { relation: oid, verb: 'Select', reach: null, columns: null, only: false },
   columns: new Map([[1, { name: 'nr', number }]]),
 });
