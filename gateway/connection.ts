@@ -200,7 +200,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     statementBytes: gateway.revision().document.limits.statementBytes,
     now: gateway.now,
     cancelUpstream,
-    refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
+    refreshCatalog: (done) => void gateway.catalog.outdate(database).then(done),
     onRecord: (record) => observer.record(record),
     onForwarded: (seconds) => gateway.metrics.gatewayLatency.observe(seconds),
     onFault: (error) => gateway.log.error({ err: error, role, database }, 'a session failed in an unforeseen way'),

@@ -22,7 +22,7 @@ export class Catalog {
     this.#options = options;
   }
 
-  /** The last snapshot read; undefined: none yet, or `refresh` has been called and it is being read again. */
+  /** The last snapshot read; undefined: none yet, or it is out of date. */
   snapshot(database: string): CatalogSnapshot | undefined {
     return this.#databases.get(database)?.current;
   }
@@ -38,11 +38,17 @@ export class Catalog {
     return known.current ?? (await known.load());
   }
 
-  /** Reads again whatever has changed, as a definition went through here: until then there is no snapshot. */
+  /** A look that begins now. */
   async refresh(database: string): Promise<CatalogSnapshot> {
-    const known = this.#database(database);
-    known.outdate();
-    return await known.load();
+    return await this.#database(database).load();
+  }
+
+  /**
+   * Something was defined through here: there is no snapshot until it has been read again, when somebody needs it or at
+   * the next look (many definitions in a row are read once). Resolves then.
+   */
+  async outdate(database: string): Promise<void> {
+    await this.#database(database).outdate();
   }
 
   #database(name: string): Database {
@@ -77,6 +83,10 @@ class Database {
   /** How often it was said that the snapshot is out of date, and how often it had been when the last look began. */
   #outdated = 0;
   #looked = 0;
+  /** Who waits for it to be up to date. */
+  #waiting: (() => void)[] = [];
+  /** The look that has not begun yet. */
+  #next: Promise<CatalogSnapshot> | null = null;
   readonly #name: string;
   readonly #options: CatalogOptions;
   #connection: CatalogConnection | null = null;
@@ -99,14 +109,19 @@ class Database {
     return this.#looked === this.#outdated ? this.last : undefined;
   }
 
-  /** A look that runs already may have begun too early, so it does not count. */
-  outdate(): void {
+  outdate(): Promise<void> {
     this.#outdated += 1;
+    if (this.last === undefined) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** One look at a time on the one connection. */
+  /** One look at a time on the one connection; one that runs already may have begun too early, so it does not count. */
   load(): Promise<CatalogSnapshot> {
-    return this.#queue(() => this.#look());
+    this.#next ??= this.#queue(() => {
+      this.#next = null;
+      return this.#look();
+    });
+    return this.#next;
   }
 
   define(rules: readonly number[]): Promise<void> {
@@ -138,6 +153,7 @@ class Database {
       const snapshot = await this.#newest();
       this.#looked = outdated;
       this.#failing = false;
+      if (this.current !== undefined) for (const done of this.#waiting.splice(0)) done();
       return snapshot;
     } catch (error) {
       await this.#connection?.end().catch(() => {});
