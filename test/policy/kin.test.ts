@@ -1,0 +1,41 @@
+import { describe, expect, test } from 'vitest';
+import { decide } from '../../gateway/policy/decide.ts';
+import type { RelationUse } from '../../gateway/sql/facts.ts';
+import { facts, inForce, NOON, policy, rule, use } from './kit.ts';
+
+const name = (relation: string) => {
+  const [schema, table] = relation.split('.') as [string, string];
+  return { schema, name: table };
+};
+const verdict = (action: 'Allow' | 'Deny', relation: string, one: RelationUse) => {
+  const rules = [rule('it', { action, statements: ['Select'], relations: [relation] })];
+  const all = rule('all', { statements: ['Select'], relations: ['*.*'] });
+  const policies = [policy('p', action === 'Deny' ? [...rules, all] : rules)];
+  return decide(inForce(policies), facts('Select', { classes: ['Select'], relations: [one] }), NOON);
+};
+
+const part = { ...use('Select', 'app.part'), ancestors: [name('app.whole')], partition: true } as const;
+const child = { ...use('Select', 'app.child'), ancestors: [name('app.parent')] };
+const whole = { ...use('Select', 'app.whole'), descendants: [name('app.part'), name('secret.part')] };
+
+describe('a table and its kin', () => {
+  test.each([
+    ['a partition is allowed with what it is part of', 'Allow', 'app.whole', part, 'Allow'],
+    ['a child is not allowed with its parent', 'Allow', 'app.parent', child, 'Deny'],
+    ['a table is allowed with its partitions', 'Allow', 'app.whole', whole, 'Allow'],
+    ['a partition allows nothing of the rest', 'Allow', 'app.part', whole, 'Deny'],
+    ['a partition is denied with what it is part of', 'Deny', 'app.whole', part, 'Deny'],
+    ['a child is denied with its parent', 'Deny', 'app.parent', child, 'Deny'],
+    ['a table is denied with a partition', 'Deny', 'secret.*', whole, 'Deny'],
+    ['what is no kin is not denied', 'Deny', 'app.other', whole, 'Allow'],
+  ] as const)('%s', (_, action, relation, one, expected) => {
+    expect(verdict(action, relation, one).verdict).toBe(expected);
+  });
+
+  test('a refusal says by which door', () => {
+    const seen = { ...use('Select', 'secret.pay'), door: 'View', of: name('app.report') } as const;
+    expect(verdict('Allow', 'app.*', seen)).toMatchObject({
+      message: expect.stringContaining('Select on secret.pay (through the view app.report)'),
+    });
+  });
+});
