@@ -97,7 +97,7 @@ function deniedByRule(effective: EffectivePolicies, facts: Facts): Denial | null
     const own = found.found.message;
     return deny(
       { policy: found.policy, rule: found.rule },
-      `denied by AccessPolicy ${found.policy}, rule ${found.rule}: ${describe(unit)}`,
+      `denied by AccessPolicy ${found.policy}, rule ${found.rule}: ${describe(unit)}${kinship(found.found, unit)}`,
       own ?? 'Ask the people who keep this policy if you need it.',
       { detail: own, alert: found.found.alert },
     );
@@ -210,9 +210,21 @@ function matchesRelation(rule: Rule, use: RelationUse): boolean {
   if (!any && !statements.has(verb)) return false;
   if (rule.reach !== null && (reach === null || !rule.reach.includes(reach))) return false;
   if (relations === null) return rule.action === 'Deny' && rule.functions.length === 0;
-  const speaks = ({ schema, name }: QualifiedName) =>
-    relations.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name));
-  return speaks(use) || kinOf(rule, use).some(speaks);
+  return speaksOf(rule, use) || kinOf(rule, use).some((one) => speaksOf(rule, one));
+}
+
+function speaksOf(rule: Rule, { schema, name }: QualifiedName): boolean {
+  const { any, relations } = compile(rule);
+  return relations?.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name)) === true;
+}
+
+/** Which of its kin a rule speaks of that does not speak of the relation itself. */
+function kinship(rule: Rule, unit: Unit): string {
+  if (unit.kind !== 'Relation' || speaksOf(rule, unit.use)) return '';
+  const kin = kinOf(rule, unit.use).find((one) => speaksOf(rule, one));
+  if (kin === undefined) return '';
+  const above = unit.use.ancestors?.includes(kin) === true;
+  return `, which ${above ? 'is a part of' : 'includes'} ${kin.schema}.${kin.name}`;
 }
 
 const NO_KIN: readonly QualifiedName[] = [];

@@ -68,7 +68,9 @@ describe.each<PostgresMajor>([14, 18])('what PostgreSQL %d has defined since', (
   });
 
   test('rows that come and go are no definitions, nor is what is temporary', async () => {
-    expect(await isSeen(() => server.query('INSERT INTO plain VALUES (1); DELETE FROM plain; ANALYZE plain'))).toBe(false);
+    expect(await isSeen(() => server.query('INSERT INTO plain VALUES (1); DELETE FROM plain; ANALYZE plain'))).toBe(
+      false,
+    );
     const client = await connect();
     const temporary = `CREATE TEMP TABLE x (id serial PRIMARY KEY, a int NOT NULL CHECK (a > 0), b text UNIQUE);
       CREATE TEMP VIEW y AS SELECT * FROM x; CREATE RULE z AS ON DELETE TO x DO ALSO NOTHING;

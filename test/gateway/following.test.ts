@@ -159,6 +159,14 @@ describe('DDL', () => {
   });
 });
 
+test('the catalogue of a database that a policy names is read at start', async () => {
+  const policies = [{ ...ANALYST, databases: ['postgres'] }];
+  const other = await startWorld({ change: (document) => ({ ...document, policies }) });
+  const readers = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'postern catalogue'";
+  await expect.poll(() => other.server.query(readers), { timeout: 5000 }).toHaveLength(1);
+  await other.stop();
+});
+
 test('names are cut as the server cuts them', async () => {
   const long = 'é'.repeat(40);
   await client.query(`CREATE TABLE public."${long}" (id int); CREATE TABLE ${'x'.repeat(70)} (id int)`);

@@ -32,6 +32,15 @@ describe('a table and its kin', () => {
     expect(verdict(action, relation, one).verdict).toBe(expected);
   });
 
+  test('a refusal names the kin', () => {
+    expect(verdict('Deny', 'secret.*', whole)).toMatchObject({
+      message: expect.stringContaining('Select on app.whole, which includes secret.part'),
+    });
+    expect(verdict('Deny', 'app.whole', part)).toMatchObject({
+      message: expect.stringContaining('Select on app.part, which is a part of app.whole'),
+    });
+  });
+
   test('a refusal says by which door', () => {
     const seen = { ...use('Select', 'secret.pay'), door: 'View', of: name('app.report') } as const;
     expect(verdict('Allow', 'app.*', seen)).toMatchObject({
