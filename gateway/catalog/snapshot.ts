@@ -75,7 +75,8 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     userCasts: index.casts,
     typesHeld: (schema, name) => {
       const relation = relations.get(key(schema, name));
-      return relation === undefined ? NONE : (index.columnTypes.get(relation.oid) ?? NONE);
+      const direct = relation === undefined ? NONE : (index.held.get(relation.oid) ?? NONE);
+      return direct.flatMap((type) => [type, ...(index.types.get(type)?.holds ?? [])]);
     },
   };
 }

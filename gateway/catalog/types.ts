@@ -65,8 +65,8 @@ export interface TypeIndex {
   readonly operators: readonly (KnownOperator & Named)[];
   /** Only those by functions that are not safe. */
   readonly casts: readonly KnownCast[];
-  /** By relation's OID. */
-  readonly columnTypes: ReadonlyMap<number, readonly number[]>;
+  /** By relation's OID: the types of its rows and of their columns. */
+  readonly held: ReadonlyMap<number, readonly number[]>;
 }
 
 interface Named {
@@ -77,10 +77,13 @@ interface Named {
 /** What the rows mean, once the functions are known. */
 export function indexTypes(rows: TypeRows, functions: ReadonlyMap<number, CatalogFunction>): TypeIndex {
   const columnTypes = new Map(rows.columnTypes.map((row) => [Number(row.relation), oids(row.types)]));
+  const held = new Map(columnTypes);
+  for (const { relation, oid } of rows.types)
+    if (relation !== '0') held.set(Number(relation), [Number(oid), ...(columnTypes.get(Number(relation)) ?? [])]);
   const reader = new TypeReader(rows.types, columnTypes, (oid) => harm(functions.get(oid)));
   const becomes = operandsOf(rows, reader);
   return {
-    columnTypes,
+    held,
     types: new Map(rows.types.map((row) => [Number(row.oid), reader.read(Number(row.oid))!])),
     operators: rows.operators.map((row) => {
       const runs = functions.get(Number(row.runs));

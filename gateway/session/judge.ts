@@ -247,8 +247,10 @@ function refused(message: string, hint: string): Resolved {
   return { kind: 'Refused', decision: gatewayDenial(message, hint) };
 }
 
-function needsNames(raw: RawStatement): boolean {
-  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0 || raw.operators.length > 0;
+function needsNames({ relations, functions, types, operators }: RawStatement): boolean {
+  // What the grammar itself writes as pg_catalog's (int, varchar, …) means that in every search path.
+  const named = types.some(({ schema }) => schema !== 'pg_catalog');
+  return named || relations.length > 0 || functions.length > 0 || operators.length > 0;
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {

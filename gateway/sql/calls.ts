@@ -49,6 +49,7 @@ function classify(call: { readonly schema: string; readonly name: string; readon
   }
   const known = classifyBuiltin(name, args, schema);
   for (const cls of known?.classes ?? []) found.classes.add(cls);
+  if (known?.classes.includes('Unknown')) found.unknown.push(`what the function ${name} does`);
   if (known?.writes === true) found.writes = true;
   // `regclass('t')` is a cast in the shape of a call.
   if (schema === 'pg_catalog' && args === 1 && isCatalogType(name)) found.classes.add('Catalog');

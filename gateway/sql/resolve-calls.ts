@@ -48,7 +48,7 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
   if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
   if (!asked) found.askFunctions.push({ schema: raw.schema, name: raw.name });
   // Nobody has it: the server says so in its own words (test: "a function that nobody has").
-  else if (raw.args !== 1 || findType(raw, env) === null)
+  else if (raw.args !== 1 || !namesType(raw, env))
     found.functions.push({ ...empty, schema: raw.schema ?? creationSchema(env), name: raw.name });
 }
 
@@ -139,6 +139,12 @@ function resolveType(type: RawType, env: ResolveEnvironment, found: Found): void
   if (known !== null) {
     if (!known.safe) convert(known.runs, type, found);
   } else if (type.ifAny !== true) found.unknown.push(`the type ${written(type)}`);
+}
+
+/** Whether a call may be a conversion instead. */
+function namesType({ schema, name }: RawFunction, env: ResolveEnvironment): boolean {
+  const places = schema === null ? env.searchPath : [schema];
+  return places.some((place) => (isSystem(place) && isBuiltinType(name)) || env.catalog.userType(place, name));
 }
 
 /** What a name means as a type; plain: one of the server's own, or of rows; null: nothing. */

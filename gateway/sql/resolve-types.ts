@@ -23,6 +23,8 @@ export function presentTypes(raw: RawStatement, env: ResolveEnvironment): Presen
 
 function collect(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number> | 'any' {
   const { catalog, searchPath, overlay } = env;
+  // Only the session knows the columns of what it has just defined.
+  if (env.localNames) return 'any';
   const found = new Set<number>();
   const places = (schema: string | null) => (schema === null ? searchPath : [schema]);
   const add = (types: readonly number[] = []) => {
@@ -30,7 +32,6 @@ function collect(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number
   };
   for (const { schema, name } of raw.relations) {
     const answer = overlay?.relations.get(nameKey(schema, name));
-    // Only the session knows the columns of a temporary or uncommitted table.
     if (answer != null && catalog.relation(answer.schema, name) === undefined) return 'any';
     for (const place of places(schema)) add(catalog.typesHeld(place, name));
   }

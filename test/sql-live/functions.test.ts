@@ -46,6 +46,12 @@ const OBJECTS = `
   CREATE DOMAIN app.small AS int CHECK (VALUE < 100 AND length(VALUE::text) < 3);
   CREATE TYPE app.wrapped AS (p app.positive);
   CREATE TYPE app.mood AS ENUM ('good', 'bad');
+  CREATE TABLE app.boxes (w int);
+  INSERT INTO app.boxes VALUES (1);
+  ${trace('app.box_width(b app.boxes)', 'int', '1')}
+  CREATE CAST (app.boxes AS int) WITH FUNCTION app.box_width(app.boxes);
+  CREATE TABLE app.nested (m app.money[]);
+  INSERT INTO app.nested VALUES (ARRAY[ROW(5)::app.money]);
   CREATE TYPE app.level AS ENUM ('low', 'high');
   ${trace('app.level_json(l app.level)', 'json', "'1'::json")}
   CREATE CAST (app.level AS json) WITH FUNCTION app.level_json(app.level);
@@ -141,6 +147,8 @@ describe('what a statement calls, by the server’s own word', () => {
     ['an aggregate by its transition function', 'public', 'SELECT total(id) FROM people'],
     ['a cast that is written', 'public', 'SELECT l::json FROM app.levels'],
     ['a cast that the server inserts', 'public', 'SELECT upper(price) FROM app.prices'],
+    ['a cast of a whole row', 'public', 'SELECT b::int FROM app.boxes b'],
+    ['a cast of what is in an array', 'public', 'SELECT upper(m[1]) FROM app.nested'],
     ['a cast for an assignment', 'public', 'INSERT INTO app.amounts SELECT price FROM app.prices'],
     ['a cast that JSON looks for', 'public', 'SELECT to_json(l) FROM app.levels'],
     ['a cast within json_agg', 'public', 'SELECT json_agg(l) FROM app.levels'],
