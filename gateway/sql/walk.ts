@@ -9,8 +9,8 @@ import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
 import { UNBOUNDED } from './reach.ts';
 import { POSITIONS } from './statements.ts';
-import { nameOf } from './target.ts';
-import { type FindQuery, type Write, writesOf } from './writes.ts';
+import { type FindQuery, nameOf } from './target.ts';
+import { type Write, writesOf } from './writes.ts';
 
 /** A common table expression in scope: it hides relations of its name. Innermost first. */
 interface Scope {
