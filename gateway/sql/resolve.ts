@@ -131,11 +131,16 @@ function isSystem(schema: string): boolean {
 
 function reachOf(raw: RawRelation, known: KnownRelation | null): RelationUse['reach'] {
   if (raw.reach === null || !WRITES.has(raw.verb)) return null;
-  const { floor, equated, values } = raw.reach;
+  const { floor, equated, values, openIfNotNull = [], ifOwn = [] } = raw.reach;
   if (values) return 'Keyed';
-  const keyed =
-    floor === 'Filtered' && (known?.uniqueKeys ?? []).some((key) => key.every((column) => equated.includes(column)));
-  return keyed ? 'Keyed' : floor;
+  const keys = known?.uniqueKeys ?? [];
+  const covers = (columns: readonly string[]) => keys.some((key) => key.every((column) => columns.includes(column)));
+  // Columns of keys are never NULL, and surely the relation's own.
+  const ofKey = (column: string) => keys.some((key) => key.includes(column));
+  if (openIfNotNull.some((columns) => columns.every(ofKey))) return 'Unbounded';
+  const own = ifOwn.filter(({ column }) => ofKey(column));
+  if (floor === 'Unbounded' && own.length === 0) return 'Unbounded';
+  return covers(equated) || own.some((one) => covers(one.equated)) ? 'Keyed' : 'Filtered';
 }
 
 function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found): void {
