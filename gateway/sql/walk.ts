@@ -1,7 +1,7 @@
 import { as, type Fields, list, names, text, unwrap } from './ast.ts';
 import { visitAttributes, visitCall, visitFunctionName, visitOperator, visitOption, visitType } from './calls.ts';
 import type { StatementClass } from './classes.ts';
-import { type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
+import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
 import type { SyntaxDoor } from './facts.ts';
 import { addRelation, type Findings, NEW, nothing } from './findings.ts';
@@ -199,8 +199,7 @@ function visitWrite({ type, fields, context }: Item, scope: Scope | null, found:
     (item) => (Array.isArray(item) ? item : [item]),
   );
   const level = targetLevel(target, items, context.level, found.columns);
-  // The row that an INSERT proposes is no relation.
-  if (type === 'InsertStmt') level.named.set('excluded', null);
+  if (type === 'InsertStmt') addExcluded(level);
   let returning: Level | null = null;
   if (fields.returningClause !== undefined) {
     const again = returningLevel(target, items, context.level, found.columns);
@@ -239,11 +238,20 @@ function fieldContext({ fields, context: outer }: Item, context: Context): Conte
   if (position.endsWith('.returningClause')) return { ...context, level: returning };
   // The query of an INSERT does not see the target.
   if (position === 'InsertStmt.selectStmt') return { ...context, level: outer.level };
+  // Without LATERAL a query in FROM does not see its neighbours.
+  if (position === 'RangeSubselect.subquery' && fields.lateral !== true) {
+    return { ...context, door, level: context.level?.outer ?? null };
+  }
   return door === context.door ? context : { ...context, door };
 }
 
-/** Read where their statement is: names of FROM items, of another server's tables, of a table in either direction. */
-const ELSEWHERE = new Set(['LockingClause.lockedRels', 'ImportForeignSchemaStmt.table_list', 'CopyStmt.relation']);
+/** Names of FROM items, of another server's tables, of a table in either direction (`refineCopy`), of constraints. */
+const ELSEWHERE = new Set([
+  'LockingClause.lockedRels',
+  'ImportForeignSchemaStmt.table_list',
+  'CopyStmt.relation',
+  'ConstraintsSetStmt.constraints',
+]);
 
 const DATA_MODIFYING = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
@@ -337,7 +345,7 @@ function pushWith(item: Item, context: Context, clause: Fields, stack: Item[]): 
     stack.push({
       type: 'CommonTableExpr',
       fields,
-      context: { ...context, scope, locked: NOTHING_LOCKED, write: null },
+      context: { ...context, scope, locked: NOTHING_LOCKED, write: null, level: item.context.level },
     });
     seen = scopeOf(cte, seen);
   }

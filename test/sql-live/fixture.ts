@@ -1,6 +1,14 @@
 /** The role that runs the corpus: it owns what is here and may do nothing else. */
 export const ROLE = { name: 'corpus', password: 'corpus' } as const;
 
+/** What a statement opens behind a relation that it names; the catalogue knows, the text does not. */
+export const BEHIND: Readonly<Record<string, readonly string[]>> = {
+  v: ['t'],
+  parent: ['child'],
+  part: ['part_a', 'part_b'],
+  part_a: ['part'],
+};
+
 /** Rows of t: enough that a list of keys is less than all of them, and unlike enough that no condition fits all by chance. */
 export const ROWS = 40;
 
