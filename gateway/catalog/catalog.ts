@@ -1,7 +1,7 @@
 import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
 import { ALL_FUNCTIONS, ARGUMENT_TYPES, readAllFunctions } from './functions.ts';
-import { ALL_KEYS, ALL_LINKS, ALL_NOT_NULL, ALL_RELATIONS, DEFINITIONS } from './links.ts';
+import { ALL_COLUMNS, ALL_KEYS, ALL_LINKS, ALL_RELATIONS, DEFINITIONS } from './links.ts';
 import { gather, readDefinitionRow } from './relations.ts';
 import { type CatalogFunction, type CatalogSnapshot, createSnapshot } from './snapshot.ts';
 import { CASTS, COLUMN_TYPES, OPERATORS, TYPES } from './types.ts';
@@ -209,7 +209,7 @@ class Database {
     const relations = gather({
       relations: (await this.#rows(ALL_RELATIONS)).map(cells),
       keys: (await this.#rows(ALL_KEYS)).map(cells),
-      notNull: (await this.#rows(ALL_NOT_NULL)).map(cells),
+      columns: (await this.#rows(ALL_COLUMNS)).map(cells),
       links: (await this.#rows(ALL_LINKS)).map(cells),
     });
     const argumentTypes = (await this.#rows(ARGUMENT_TYPES)).map(cells);

@@ -108,11 +108,12 @@ const keys = (only: string | null) => `SELECT i.indrelid::pg_catalog.text,
   HAVING pg_catalog.bool_and(a.attnum IS NOT NULL AND a.attnotnull
     AND i.indcollation[(u.n OPERATOR(pg_catalog.-) 1)::pg_catalog.int4] ${EQ} a.attcollation)`;
 
-const notNull = (
-  only: string | null,
-) => `SELECT a.attrelid::pg_catalog.text, pg_catalog.json_agg(a.attname)::pg_catalog.text
-  FROM pg_catalog.pg_attribute a WHERE a.attnotnull AND a.attnum OPERATOR(pg_catalog.>) 0 AND a.attrelid ${NORMAL}
-    AND ${within('a.attrelid', only)} GROUP BY a.attrelid`;
+/** The columns of what has rows; `!` stands before the names of those that are never null, `?` before others. */
+const columns = (only: string | null) => `SELECT a.attrelid::pg_catalog.text, pg_catalog.json_agg(
+    pg_catalog.concat(CASE WHEN a.attnotnull THEN '!' ELSE '?' END, a.attname) ORDER BY a.attnum)::pg_catalog.text
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid ${EQ} a.attrelid
+  WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND a.attrelid ${NORMAL}
+    AND c.relkind ${anyOf('r,p,v,m,f')} AND ${within('a.attrelid', only)} GROUP BY a.attrelid`;
 
 const links = (only: string | null) => `WITH RECURSIVE ${CALLS}
   SELECT DISTINCT l.relation::pg_catalog.text, l.what::pg_catalog.text, l.target::pg_catalog.text, l.detail::pg_catalog.text
@@ -129,7 +130,7 @@ const SHARED = ` AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(to
 /** The texts that read a whole database. */
 export const ALL_RELATIONS = relations(null) + SHARED;
 export const ALL_KEYS = keys(null);
-export const ALL_NOT_NULL = notNull(null);
+export const ALL_COLUMNS = columns(null);
 export const ALL_LINKS = links(null);
 
 /** Definitions of rules by OID ($1: an array), and of all that is near their relations. */
@@ -153,7 +154,7 @@ export function surroundings(functionColumns: string): string {
     around AS MATERIALIZED (SELECT ARRAY(SELECT near.oid FROM near) AS oids),
     tied(relation, what, target, detail) AS MATERIALIZED (${links('(SELECT around.oids FROM around)')})
     SELECT pg_catalog.json_build_object('relations', ${array(relations(near), 6)}, 'keys', ${array(keys(near), 2)},
-      'notNull', ${array(notNull(near), 2)}, 'links', ${array('SELECT * FROM tied', 4)},
+      'columns', ${array(columns(near), 2)}, 'links', ${array('SELECT * FROM tied', 4)},
       'definitions', ${array(definitions(`r.ev_class ${EQ} ANY (${near})`), 4)},
       'functions', ${array(called, 13)})::pg_catalog.text
     FROM around`;

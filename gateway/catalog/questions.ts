@@ -123,7 +123,7 @@ function readAnswer(row: TextRow, shared: (oid: number) => CatalogRelation | und
   return (simple == null ? shared(Number(oid)) : undefined) ?? { needs: Number(oid) };
 }
 
-const NOTHING = { relations: [], keys: [], notNull: [], links: [] };
+const NOTHING = { relations: [], keys: [], columns: [], links: [] };
 
 /** All that is near some relations, by OID. */
 export interface Near {
@@ -144,7 +144,7 @@ export function readSurroundings(row: TextRow): Near {
   const { relations: related, ruleCode } = gather({
     relations: near.relations ?? [],
     keys: near.keys ?? [],
-    notNull: near.notNull ?? [],
+    columns: near.columns ?? [],
     links: near.links ?? [],
   });
   const definitions = new Map((near.definitions ?? []).map((one) => readDefinitionRow(one, ruleCode)));

@@ -18,7 +18,7 @@ export type TextRow = readonly (string | null)[];
 export interface RelationRows {
   readonly relations: readonly TextRow[];
   readonly keys: readonly TextRow[];
-  readonly notNull: readonly TextRow[];
+  readonly columns: readonly TextRow[];
   readonly links: readonly TextRow[];
 }
 
@@ -63,9 +63,9 @@ export interface Gathered {
 export function gather(rows: RelationRows): Gathered {
   const relations = new Map<number, CatalogRelation>();
   const keys = byRelation(rows.keys);
-  const notNull = byRelation(rows.notNull);
+  const columns = new Map(rows.columns.map(([relation, json]) => [Number(relation), json ?? '[]']));
   for (const row of rows.relations) {
-    const relation = readRelation(row, keys, notNull);
+    const relation = readRelation(row, keys, columns.get(Number(row[0])) ?? '[]');
     relations.set(relation.oid, relation);
   }
   const ruleCode = new Map<number, number[]>();
@@ -94,7 +94,7 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   else list.push(value);
 }
 
-function readRelation(row: TextRow, keys: Map<number, string[]>, notNull: Map<number, string[]>): CatalogRelation {
+function readRelation(row: TextRow, keys: Map<number, string[]>, columns: string): CatalogRelation {
   const oid = Number(row[0]);
   const unique = (keys.get(oid) ?? []).map((json) => JSON.parse(json) as [name: string, number: number][]);
   return {
@@ -103,10 +103,9 @@ function readRelation(row: TextRow, keys: Map<number, string[]>, notNull: Map<nu
     name: row[2] ?? '',
     kind: KINDS[row[3] ?? ''] ?? 'table',
     uniqueKeys: unique.map((key) => key.map(([name]) => name)),
-    links: {
+    links: Object.assign(columnsOf(columns), {
       oid,
       keyNumbers: unique.map((key) => key.map(([, number]) => number)),
-      notNull: JSON.parse(notNull.get(oid)?.[0] ?? '[]') as string[],
       partition: row[4] === 'true',
       indexOf: row[5] == null ? null : Number(row[5]),
       parents: [],
@@ -116,6 +115,25 @@ function readRelation(row: TextRow, keys: Map<number, string[]>, notNull: Map<nu
       rules: [],
       code: [],
       policyReads: [],
+    }),
+  };
+}
+
+/** They are many, and seldom needed: read when they are. */
+function columnsOf(json: string): Pick<RelationLinks, 'columns' | 'notNull'> {
+  let known: readonly string[] | undefined;
+  const marked = () => {
+    known ??= JSON.parse(json) as string[];
+    return known;
+  };
+  return {
+    get columns() {
+      return marked().map((column) => column.slice(1));
+    },
+    get notNull() {
+      return marked()
+        .filter((column) => column.startsWith('!'))
+        .map((column) => column.slice(1));
     },
   };
 }

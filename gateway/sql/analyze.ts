@@ -162,6 +162,7 @@ const REFINEMENTS: Readonly<Record<string, Refinement>> = {
   AlterObjectSchemaStmt: onObject,
   RenameStmt: onObject,
   AlterOwnerStmt: onObject,
+  AlterObjectDependsStmt: onObject,
   DropStmt: onObject,
   CommentStmt: onObject,
   SecLabelStmt: onObject,

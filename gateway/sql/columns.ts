@@ -42,7 +42,7 @@ export function levelOf(items: readonly unknown[], outer: Level | null, columns:
     if (item === undefined) continue;
     const { type, fields } = item;
     if (type === 'RangeVar') enter(level, sourceOf(fields, columns), nameOf(fields));
-    else if (nameOf(fields) !== '') level.named.set(nameOf(fields), null);
+    else if (nameOf(fields) !== '') level.named.set(nameOf(fields), type === 'JoinExpr' ? null : nobodys());
     if (type === 'RangeTableSample') stack.push(fields.relation);
     if (type !== 'JoinExpr') continue;
     stack.push(fields.larg, fields.rarg);
@@ -59,12 +59,22 @@ export function targetLevel(target: Fields, items: readonly unknown[], outer: Le
   return level;
 }
 
+/** The row that an INSERT proposes is no relation. */
+export function addExcluded(level: Level): void {
+  level.named.set('excluded', nobodys());
+}
+
 /** RETURNING reads the target once more: as a relation of its own. */
 export function returningLevel(target: Fields, items: readonly unknown[], outer: Level | null, columns: Columns) {
   const level = levelOf(items, outer, columns);
-  const source: Source = { reads: new Set(), renamed: false, levels: [] };
+  const source = nobodys();
   for (const name of [nameOf(target), 'old', 'new']) if (!level.named.has(name)) enter(level, source, name);
   return { level, source };
+}
+
+/** A query or function is no relation: its columns are nobody's. */
+function nobodys(): Source {
+  return { reads: new Set(), renamed: false, levels: [] };
 }
 
 function sourceOf(relation: Fields, columns: Columns): Source {
@@ -105,7 +115,7 @@ function noteNamed(level: Level, name: string, column: string): boolean {
     const source = at.named.get(name);
     if (source === undefined) continue;
     if (source !== null) add(source.reads, source.renamed ? '*' : column);
-    // An alias of a join or of a query: columns of a join are its items'.
+    // An alias of a join: its columns are its items'.
     else add(at.unqualified, column);
     return true;
   }

@@ -47,10 +47,12 @@ export interface RawReach {
   readonly floor: Exclude<Reach, 'Keyed'>;
   /** Columns that a top-level conjunct equates with constants or parameters; Keyed if they cover a unique key. */
   readonly equated: readonly string[];
-  /** INSERT of VALUES: Keyed as such. */
+  /** INSERT of VALUES, WHERE CURRENT OF a cursor: Keyed as such. */
   readonly values: boolean;
   /** The condition leaves nothing out if all columns of one of these are NOT NULL. */
   readonly openIfNotNull?: readonly (readonly string[])[];
+  /** If the target has this column (other relations are in scope, and it has no qualifier): Filtered, and equated. */
+  readonly ifOwn?: readonly { readonly column: string; readonly equated: readonly string[] }[];
 }
 
 export interface RawFunction {

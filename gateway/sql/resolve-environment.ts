@@ -15,6 +15,7 @@ export interface KnownRelation {
 /** What a relation is tied to: relations and functions by OID. */
 export interface RelationLinks {
   readonly oid: number;
+  readonly columns: readonly string[];
   /** Columns that are never null. */
   readonly notNull: readonly string[];
   /** `uniqueKeys` by attribute number. */

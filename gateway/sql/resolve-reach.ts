@@ -14,13 +14,19 @@ export function isWrite(verb: StatementClass): boolean {
 /** How far a write reaches, with what is known of keys and nulls; null: it is no write. */
 export function reachOf(raw: RawRelation, known: KnownRelation | null, around: Surroundings): Reach | null {
   if (raw.reach === null || !isWrite(raw.verb)) return null;
-  const { floor, equated, values, openIfNotNull } = raw.reach;
+  const { floor, equated, values, openIfNotNull = [], ifOwn = [] } = raw.reach;
   if (values) return 'Keyed';
-  if (floor !== 'Filtered' || known === null) return floor;
-  const neverNull = new Set(known.links?.notNull);
-  if (openIfNotNull?.some((columns) => columns.every((column) => neverNull.has(column))) === true) return 'Unbounded';
+  if (known === null) return floor;
   const keys = keysOf(known, { only: raw.only === true, around, depth: 0 });
-  return keys.some((key) => key.every(({ name }) => equated.includes(name))) ? 'Keyed' : floor;
+  // Columns of keys are never NULL, and surely the relation's own.
+  const ofKeys = keys.flat().map(({ name }) => name);
+  const neverNull = new Set([...ofKeys, ...(known.links?.notNull ?? [])]);
+  if (openIfNotNull.some((columns) => columns.every((column) => neverNull.has(column)))) return 'Unbounded';
+  const has = new Set([...ofKeys, ...(known.links?.columns ?? [])]);
+  const own = ifOwn.filter(({ column }) => has.has(column));
+  if (floor === 'Unbounded' && own.length === 0) return 'Unbounded';
+  const covers = (columns: readonly string[]) => keys.some((key) => key.every(({ name }) => columns.includes(name)));
+  return covers(equated) || own.some((one) => covers(one.equated)) ? 'Keyed' : 'Filtered';
 }
 
 /** Views over views deeper than this are taken to have no key. */

@@ -85,14 +85,14 @@ function factsOf(raw: RawStatement, found: Found): Facts {
   };
 }
 
-/** What is used twice in the same way is told once. */
-function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): T[] {
-  if (uses.length < 2) return [...uses];
+/** What is reached twice by the same door is told once. */
+function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): readonly T[] {
+  if (uses.every(({ of }) => of === undefined)) return uses;
   const seen = new Map<string, T>();
-  for (const use of uses) {
-    const { schema, name, door = '' } = use;
-    const more = 'verb' in use ? `${use.verb} ${use.reach} ${use.descendants === undefined}` : use.candidates.join();
-    const key = `${schema}\0${name}\0${door}\0${more}`;
+  for (const [at, use] of uses.entries()) {
+    const { schema, name, door = '', of } = use;
+    const how = 'verb' in use ? `${use.verb} ${use.reach} ${use.descendants === undefined}` : use.candidates.join();
+    const key = of === undefined ? String(at) : `${schema}\0${name}\0${door}\0${how}`;
     if (!seen.has(key)) seen.set(key, use);
   }
   return [...seen.values()];

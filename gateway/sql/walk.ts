@@ -10,7 +10,7 @@ import {
   visitType,
 } from './calls.ts';
 import type { StatementClass } from './classes.ts';
-import { type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
+import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
 import type { SyntaxDoor } from './facts.ts';
 import { addRelation, type Findings, NEW, nothing } from './findings.ts';
@@ -19,8 +19,8 @@ import { newerThan, returningMajor } from './majors.ts';
 import { visitOperators } from './operators.ts';
 import { UNBOUNDED } from './reach.ts';
 import { POSITIONS } from './statements.ts';
-import { nameOf } from './target.ts';
-import { type FindQuery, type Write, writesOf } from './writes.ts';
+import { type FindQuery, nameOf } from './target.ts';
+import { type Write, writesOf } from './writes.ts';
 
 /** A common table expression in scope: it hides relations of its name. Innermost first. */
 interface Scope {
@@ -202,8 +202,7 @@ function visitWrite({ type, fields, context }: Item, scope: Scope | null, found:
     (item) => (Array.isArray(item) ? item : [item]),
   );
   const level = targetLevel(target, items, context.level, found.columns);
-  // The row that an INSERT proposes is no relation.
-  if (type === 'InsertStmt') level.named.set('excluded', null);
+  if (type === 'InsertStmt') addExcluded(level);
   let returning: Level | null = null;
   if (fields.returningClause !== undefined) {
     const again = returningLevel(target, items, context.level, found.columns);
@@ -242,11 +241,20 @@ function fieldContext({ fields, context: outer }: Item, context: Context): Conte
   if (position.endsWith('.returningClause')) return { ...context, level: returning };
   // The query of an INSERT does not see the target.
   if (position === 'InsertStmt.selectStmt') return { ...context, level: outer.level };
+  // Without LATERAL a query in FROM does not see its neighbours.
+  if (position === 'RangeSubselect.subquery' && fields.lateral !== true) {
+    return { ...context, door, level: context.level?.outer ?? null };
+  }
   return door === context.door ? context : { ...context, door };
 }
 
-/** Read where their statement is: names of FROM items, of another server's tables, of a table in either direction. */
-const ELSEWHERE = new Set(['LockingClause.lockedRels', 'ImportForeignSchemaStmt.table_list', 'CopyStmt.relation']);
+/** Names of FROM items, of another server's tables, of a table in either direction (`refineCopy`), of constraints. */
+const ELSEWHERE = new Set([
+  'LockingClause.lockedRels',
+  'ImportForeignSchemaStmt.table_list',
+  'CopyStmt.relation',
+  'ConstraintsSetStmt.constraints',
+]);
 
 const DATA_MODIFYING = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
@@ -340,7 +348,7 @@ function pushWith(item: Item, context: Context, clause: Fields, stack: Item[]): 
     stack.push({
       type: 'CommonTableExpr',
       fields,
-      context: { ...context, scope, locked: NOTHING_LOCKED, write: null },
+      context: { ...context, scope, locked: NOTHING_LOCKED, write: null, level: item.context.level },
     });
     seen = scopeOf(cte, seen);
   }

@@ -1,11 +1,9 @@
 import { as, constant, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { RawReach } from './facts.ts';
-import { FILTERED, isRestricted, type Keys, reachOf, UNBOUNDED } from './reach.ts';
-import { anyOf, nameOf, targetOf } from './target.ts';
-
-/** What a name of a common table expression stands for; undefined: a relation. */
-export type FindQuery = (name: string) => unknown;
+import { FILTERED, isRestricted, type Keys, reachOf, UNBOUNDED, VALUES } from './reach.ts';
+import { AGGREGATES } from './subqueries.ts';
+import { anyOf, type FindQuery, nameOf, targetOf } from './target.ts';
 
 /** A verb of a data-modifying statement on its target, with how far it reaches. */
 export interface Write {
@@ -25,7 +23,7 @@ export function writesOf(type: string, fields: Fields, find: FindQuery): Write[]
       return mergeWrites(fields, find);
     default: {
       const others = list(type === 'UpdateStmt' ? fields.fromClause : fields.usingClause);
-      const reach = reachOf(fields.whereClause, targetOf(target, others));
+      const reach = reachOf(fields.whereClause, targetOf(target, others, find));
       return [
         type === 'UpdateStmt'
           ? { verb: 'Update', reach, columns: columnsSet(fields.targetList) }
@@ -42,8 +40,6 @@ function columnsSet(targets: unknown): readonly string[] {
   const columns = list(targets).map((target) => text(as(target, 'ResTarget')?.name));
   return columns.length > MAX_COLUMNS ? EVERY : columns;
 }
-
-const VALUES: RawReach = { ...FILTERED, values: true };
 
 function insertWrites(fields: Fields, find: FindQuery): Write[] {
   const reach = insertReach(as(fields.selectStmt, 'SelectStmt'), find);
@@ -69,9 +65,6 @@ const MAX_LIMIT = 10_000;
 /** Functions of pg_catalog that make rows out of one value. */
 const SETS =
   /^(?:generate_(?:series|subscripts)|unnest|regexp_(?:matches|split_to_table)|string_to_table|jsonb?_(?:array_elements|each|object_keys|path_query|populate_recordset|to_recordset).*|xpath_table|ts_(?:parse|token_type|stat)|aclexplode|pg_.*)$/;
-const AGGREGATES = new Set(
-  'count sum avg min max bool_and bool_or every string_agg array_agg json_agg jsonb_agg'.split(' '),
-);
 
 /** Whether a query has no restriction of its own: whatever is there comes out of it. */
 function isOpen(query: Fields, find: FindQuery): boolean {
@@ -212,7 +205,7 @@ function mergeWrites(fields: Fields, find: FindQuery): Write[] {
 
 function clauseReach(merge: Fields, when: Fields, find: FindQuery): RawReach {
   const source = merge.sourceRelation;
-  const target = targetOf(merge.relation as Fields, [source]);
+  const target = targetOf(merge.relation as Fields, [source], find);
   switch (when.matchKind) {
     case 'MERGE_WHEN_MATCHED': {
       const args = [merge.joinCondition, when.condition].filter((condition) => condition !== undefined);

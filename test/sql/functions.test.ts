@@ -63,6 +63,7 @@ function resolved(sql: string, contents: Contents, more: Partial<ResolveEnvironm
 /** The candidates of every call, or the names to be asked for. */
 function calls(sql: string, contents: Contents, more: Partial<ResolveEnvironment> = {}): unknown {
   const resolution = resolved(sql, contents, more);
+  if (resolution.kind === 'Load') throw new Error('there are no rules');
   if (resolution.kind === 'Ask') return { ask: resolution.functions.map(({ name }) => name) };
   return [...resolution.facts.functions.map(({ candidates }) => candidates.join(' or ')), ...resolution.facts.unknown];
 }

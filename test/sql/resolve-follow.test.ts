@@ -19,7 +19,15 @@ function relation(
   kind: KnownRelation['kind'] = 'table',
 ) {
   const none = { parents: [], children: [], referencing: [], triggers: [], rules: [], code: [], policyReads: [] };
-  const plain = { oid, notNull: ['id'], keyNumbers: [[1]], partition: false, indexOf: null, ...none };
+  const plain = {
+    oid,
+    columns: ['id', 'item'],
+    notNull: ['id'],
+    keyNumbers: [[1]],
+    partition: false,
+    indexOf: null,
+    ...none,
+  };
   return { schema: 'app', name, kind, uniqueKeys: [['id']], links: { ...plain, ...links } } satisfies KnownRelation;
 }
 
@@ -154,6 +162,12 @@ test('a condition that holds for every row that is not null reaches them all', (
   expect(reach(['p'])).toBe('Filtered');
   expect(reach(['id', 'p'])).toBe('Filtered');
   expect(reach(['p'], ['id'])).toBe('Unbounded');
+});
+
+test('a column without qualifier is the target’s own if it has it', () => {
+  expect(uses('DELETE FROM child USING seen WHERE item = 5')).toContain('Delete child Filtered');
+  expect(uses('DELETE FROM child USING seen WHERE id = 5')).toContain('Delete child Keyed');
+  expect(uses('DELETE FROM child USING seen WHERE nr = 5')).toContain('Delete child Unbounded');
 });
 
 test('definitions are loaded first, or left out of facts for the record', () => {

@@ -54,7 +54,10 @@ function relation(r: RawRelation): string {
   if (r.reach === null) return `${verb} ${name(r)}${rest}`;
   const equated = r.reach.equated.length === 0 ? '' : ` by ${r.reach.equated.toSorted().join(' ')}`;
   const open = (r.reach.openIfNotNull ?? []).map((columns) => ` unless null ${columns.join(' ')}`).join(' or');
-  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}${open}${rest}`;
+  const own = (r.reach.ifOwn ?? []).map(
+    (one) => ` bound if own ${one.column}${one.equated.length === 0 ? '' : ` by ${one.equated.toSorted().join(' ')}`}`,
+  );
+  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}${open}${own.join()}${rest}`;
 }
 
 function setting(s: SettingChange): string {
