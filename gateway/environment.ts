@@ -130,6 +130,7 @@ function functionFacts(
     attributes: [],
     asks: true,
     readOnly: false,
+    countsRows: false,
     returnsRows: true,
     minMajor: 14,
     unknown: [],

@@ -15,6 +15,7 @@ import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
 import { auditDenied, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
+import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
 import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -176,14 +177,17 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
 export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  const { portal: name } = decodeExecute(body);
+  const { portal: name, maxRows } = decodeExecute(body);
   const portal = s.names.portals.get(protocolName(name));
   if (portal === undefined) return refuse(s, noSuchPortal(name));
-  const judged = judgePrepared(s, portal.statement);
-  if ('kind' in judged) return judged;
+  const whole = judgePrepared(s, portal.statement);
+  if ('kind' in whole) return whole;
+  const judged = maxRows > 0 ? inParts(whole) : whole;
   const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  running.bound = judged.bound ?? null;
+  s.counting = running.bound !== null;
   const undo: Undo[] = running.executed && continued !== null ? [] : startEffects(s, portal);
   running.executed = true;
   portal.running = running;

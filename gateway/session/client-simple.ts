@@ -5,6 +5,7 @@ import { applyNames, changesSettings, endsTransaction, noteSettings } from './ef
 import { type DecodedText, decodeText } from './encoding.ts';
 import { judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
+import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -117,7 +118,26 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
     planned.push({ judged, text: textOf(text, raw), undo: applyNames(s, raw) });
     around = after(s, around, raw, judged);
   }
-  return { statements: planned, refusal: null, prefix: 0 };
+  return countable(s, { statements: planned, refusal: null, prefix: 0 });
+}
+
+/** A string whose rows have to be counted is refused where they would be committed before that. */
+function countable(s: SessionState, plan: Plan): Plan | Need {
+  const all = plan.statements.map(({ judged }) => judged);
+  if (!all.some(({ bound }) => bound !== undefined)) return plan;
+  if (s.replies.length === 0) {
+    const refused = uncountable(s, all);
+    if (refused === null) return plan;
+    for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+    const statements = plan.statements.map((one) => ({
+      ...one,
+      judged: { ...refused, raw: one.judged.raw },
+      undo: [],
+    }));
+    return { statements, refusal: refused.refusal, prefix: 0 };
+  }
+  for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+  return { kind: 'Answers' };
 }
 
 function textOf(text: DecodedText, raw: RawStatement): string {
@@ -153,6 +173,7 @@ function forwardPlan(s: SessionState, plan: Plan, raw: Buffer, text: Buffer): vo
   const nonce = refusal === null ? '' : s.env.nonce();
   const bytes = refusal === null ? raw : replacement.query(text.subarray(0, plan.prefix), nonce);
   s.pipelineOpen = false;
+  s.counting = refusal === null && running.some(({ bound }) => bound !== null);
   s.forward(bytes, reply('Query', { running, refusal, nonce }));
 }
 
@@ -176,7 +197,8 @@ export function recordIntent(
     revision: s.env.policies(s.now).revision,
     applicationName: s.settings.reported.get('application_name') ?? '',
   });
-  return { statement, judged, undo: [], rows: 0, bytes: 0, executed: true, suspended: false, ended: false };
+  const bound = judged.bound ?? null;
+  return { statement, judged, undo: [], bound, rows: 0, bytes: 0, executed: true, suspended: false, ended: false };
 }
 
 /** A denial of the gateway itself as a judged statement. */

@@ -13,6 +13,7 @@ export function relayRows(s: SessionState, head: Reply, raw: Buffer, count: numb
   const running = head.running[head.at];
   const { effective } = s.env.policies(s.now);
   const limit = effective.session.rows;
+  if (limit === null && head.cut !== null) return;
   if (running === undefined || limit === null) {
     if (running !== undefined) {
       running.rows += count;
@@ -44,7 +45,10 @@ function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
 
 /** The server failed a statement whose result is being cut: by our cancel, or for a reason of its own. */
 export function cutFailed(s: SessionState, head: Reply, raw: Buffer, code: string): void {
-  s.port.toClient(code === SQLSTATE.queryCanceled ? encodeRefusal(head.cut!.refusal) : raw);
+  const cut = head.cut!;
+  const ours = code === SQLSTATE.queryCanceled || cut.completed !== null;
+  s.port.toClient(ours ? encodeRefusal(cut.refusal) : raw);
+  head.cut = null;
 }
 
 /** The statement succeeded in spite of the cancel. True: the client has been told so, with a warning. */

@@ -2,6 +2,7 @@ import type { Decision } from '../policy/decision.ts';
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
+import { bounded } from './max-rows.ts';
 import { type Names, sqlName } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, SQLSTATE } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
@@ -54,10 +55,11 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
   const own = judgeAlone(s, raw);
-  if (own.kind === 'Wait' || own.judged.refusal !== null || inner.raw === null) return own;
+  if (own.kind === 'Wait' || own.judged.refusal !== null) return own;
+  if (inner.raw === null) return judged(bounded(own.judged, [raw]));
   const within = judgeAlone(s, inner.raw);
   if (within.kind === 'Wait') return within;
-  return judged(merge(own.judged, within.judged));
+  return judged(bounded(merge(own.judged, within.judged), [raw, inner.raw]));
 }
 
 const ALLOWED: Decision = { verdict: 'Allow', by: null, shadow: [] };

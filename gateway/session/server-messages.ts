@@ -8,6 +8,7 @@ import {
 import { ProtocolError } from '../wire/errors.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
 import { cutCompleted, cutFailed, cutReady } from './cut.ts';
+import { undoneBeyond } from './max-rows.ts';
 import type { Portal, Running } from './names.ts';
 import { readRows } from './question.ts';
 import { encodeRefusal, SQLSTATE } from './refusal.ts';
@@ -119,6 +120,7 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
     return;
   }
   const running = head.running[head.at];
+  if (undoneBeyond(s, head, raw, tag)) return;
   if (head.cut !== null) {
     if (!cutCompleted(s, head, raw, tag)) return;
   } else s.port.toClient(raw);
@@ -133,6 +135,7 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
 function onSuspended(s: SessionState, raw: Buffer): void {
   const head = expect(s, 'Execute');
   const [running] = head.running;
+  if (undoneBeyond(s, head, raw, null)) return;
   if (running !== undefined) running.suspended = true;
   s.replies.shift();
   s.port.toClient(raw);

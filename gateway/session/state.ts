@@ -25,6 +25,8 @@ export class SessionState {
   copyIn = false;
   /** CopyDone or CopyFail has been sent in this copy. */
   copyEnded = false;
+  /** The rows of what was sent last decide whether it may stay: nothing else is sent before they are known. */
+  counting = false;
   /** What remains of a spilled client message goes to the server, or nowhere. */
   spillForwarded = false;
   /** What remains of a spilled server message goes to the client. */
@@ -61,7 +63,7 @@ export class SessionState {
   finish(running: Running, status: FinishStatus, sqlstate: string | null = null, tag: string | null = null): void {
     if (running.ended) return;
     running.ended = true;
-    const rows = running.rows > 0 || tag === null ? running.rows : rowsOfTag(tag);
+    const rows = running.rows > 0 || tag === null ? running.rows : (rowsOfTag(tag) ?? 0);
     this.port.record({
       kind: 'outcome',
       statement: running.statement,
@@ -76,8 +78,8 @@ export class SessionState {
 
 type FinishStatus = 'Completed' | 'Failed' | 'Denied' | 'Cancelled' | 'Abandoned' | 'Skipped' | 'Unknown';
 
-/** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`. */
-function rowsOfTag(tag: string): number {
+/** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`; null: it has none. */
+export function rowsOfTag(tag: string): number | null {
   const count = /^(?:INSERT \d+|UPDATE|DELETE|MERGE|SELECT|COPY|FETCH|MOVE) (\d+)$/.exec(tag);
-  return count === null ? 0 : Number(count[1]);
+  return count === null ? null : Number(count[1]);
 }

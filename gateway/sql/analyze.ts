@@ -1,6 +1,6 @@
 import { type Fields, type Typed, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
-import { effectsOf, isPlannedOnly, returnsRows } from './effects.ts';
+import { effectsOf, isCounted, isPlannedOnly, returnsRows } from './effects.ts';
 import type { RawStatement } from './facts.ts';
 import type { Findings } from './findings.ts';
 import {
@@ -47,15 +47,16 @@ function analyzeStatement(node: unknown, source: Buffer, place: Place): RawState
   const found = walk(node, source, top !== undefined && isPlannedOnly(top));
   if (top === undefined || kind === undefined) {
     found.unknown.push(top === undefined ? 'an empty statement' : `the statement ${top.type}`);
-    return { ...place, ...build('Unknown', found), effects: [], returnsRows: false };
+    return { ...place, ...build('Unknown', found), effects: [], countsRows: false, returnsRows: false };
   }
   for (const cls of kind.classes) found.classes.add(cls);
   REFINEMENTS[top.type]?.(top.fields, found, top);
   const effects = effectsOf(top, (query) => analyzeStatement(query, source, place));
-  return { ...place, ...build(kind.primary, found), effects, returnsRows: returnsRows(top) };
+  const countsRows = isCounted(top, found.dataModifying);
+  return { ...place, ...build(kind.primary, found), effects, countsRows, returnsRows: returnsRows(top) };
 }
 
-type Built = Omit<RawStatement, 'offset' | 'length' | 'effects' | 'returnsRows'>;
+type Built = Omit<RawStatement, 'offset' | 'length' | 'effects' | 'countsRows' | 'returnsRows'>;
 
 function build(primary: StatementClass, found: Findings): Built {
   if (found.unknown.length > 0) found.classes.add('Unknown');

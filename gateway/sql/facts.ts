@@ -92,6 +92,8 @@ export interface RawStatement {
   readonly asks: boolean;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
+  /** Its command tag tells how many rows it changes, all of them; of EXECUTE, those that the prepared statement changes. */
+  readonly countsRows: boolean;
   /** A result set of unbounded size may come back. */
   readonly returnsRows: boolean;
   /** Lowest server major that reads this text as the grammar here does. */

@@ -14,6 +14,8 @@ export interface Findings {
   asks: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
+  /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
+  dataModifying: number;
   minMajor: number;
 }
 
@@ -29,6 +31,7 @@ export function nothing(): Findings {
     attributes: new Set(),
     asks: false,
     writes: false,
+    dataModifying: 0,
     minMajor: 14,
   };
 }

@@ -139,6 +139,7 @@ function queryNamed(scope: Scope | null, name: string): unknown {
 
 /** What a data-modifying statement does to its target; returns the reach of its own verb. */
 function visitWrite({ type, fields, context }: Item, scope: Scope | null, found: Findings): RawReach {
+  found.dataModifying += 1;
   const find: FindQuery = (name) => queryNamed(scope, name);
   const [own, ...also] = writesOf(type, fields, find) as [Write, ...Write[]];
   const target = fields.relation as Fields;
