@@ -24,7 +24,11 @@ export function decide(effective: EffectivePolicies, facts: Facts, now: number):
     if (allowed === null) continue;
     by ??= allowed.by;
     alert ||= allowed.alert;
-    if (allowed.maxRows !== null && (maxRows === null || allowed.maxRows.rows < maxRows.rows))
+    if (
+      allowed.maxRows !== null &&
+      exceeds(unit, allowed.maxRows) &&
+      allowed.maxRows.rows < (maxRows?.rows ?? Number.POSITIVE_INFINITY)
+    )
       maxRows = allowed.maxRows;
   }
   return { verdict: 'Allow', by, shadow, ...(maxRows === null ? {} : { maxRows }), ...(alert ? { alert } : {}) };
@@ -99,6 +103,11 @@ function nothingAllows(effective: EffectivePolicies, unit: Unit): Denial {
       ? 'No AccessPolicy grants anything to you here.'
       : `The policies that grant you something here: ${policies}.`,
   );
+}
+
+/** Whether a write may reach more rows than that; so many keys or VALUES are known before it runs. */
+function exceeds(unit: Unit, { rows }: RowLimit): boolean {
+  return unit.kind !== 'Relation' || unit.use.most === undefined || unit.use.most > rows;
 }
 
 interface Permission {

@@ -24,6 +24,8 @@ export interface RawReach {
   readonly equated: readonly string[];
   /** INSERT of VALUES: Keyed as such. */
   readonly values: boolean;
+  /** The most rows that it can concern if it is Keyed; absent: not known. */
+  readonly most?: number;
 }
 
 export interface RawFunction {
@@ -125,6 +127,8 @@ export interface RelationUse {
     | 'new';
   readonly verb: StatementClass;
   readonly reach: Reach | null;
+  /** The most rows that it can concern; absent: not known. */
+  readonly most?: number;
 }
 
 export interface FunctionUse {

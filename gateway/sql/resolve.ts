@@ -96,7 +96,11 @@ function resolveRelation(raw: RawRelation, env: ResolveEnvironment, found: Found
   } else if (isSystem(schema) && !SECRET.has(name))
     found.classes.add(raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
   else if (raw.verb === 'TempTable') found.classes.add('TempTable');
-  else found.relations.push({ schema, name, kind, verb: raw.verb, reach: reachOf(raw, known) });
+  else {
+    const reach = reachOf(raw, known);
+    const most = reach === 'Keyed' ? raw.reach?.most : undefined;
+    found.relations.push({ schema, name, kind, verb: raw.verb, reach, ...(most === undefined ? {} : { most }) });
+  }
 }
 
 /** undefined: to be asked for; null: there is no such relation. */

@@ -1,7 +1,7 @@
 import { as, constant, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { RawReach } from './facts.ts';
-import { FILTERED, isRestricted, type Keys, reachOf, UNBOUNDED } from './reach.ts';
+import { FILTERED, isRestricted, type Keys, mostKeys, reachOf, UNBOUNDED } from './reach.ts';
 import { anyOf, nameOf, targetOf } from './target.ts';
 
 /** What a name of a common table expression stands for; undefined: a relation. */
@@ -23,7 +23,8 @@ export function writesOf(type: string, fields: Fields, find: FindQuery): Write[]
       return mergeWrites(fields, find);
     default: {
       const others = list(type === 'UpdateStmt' ? fields.fromClause : fields.usingClause);
-      const reach = reachOf(fields.whereClause, targetOf(target, others));
+      const own = targetOf(target, others);
+      const reach = { ...reachOf(fields.whereClause, own), most: mostKeys(fields.whereClause, own) };
       return [{ verb: type === 'UpdateStmt' ? 'Update' : 'Delete', reach }];
     }
   }
@@ -40,9 +41,16 @@ function insertWrites(fields: Fields, find: FindQuery): Write[] {
 
 /** VALUES say which rows; a query says it by its own restriction. */
 function insertReach(query: Fields | undefined, find: FindQuery): RawReach {
-  if (query === undefined) return VALUES;
+  if (query === undefined) return { ...VALUES, most: 1 };
   if (isOpen(query, find)) return UNBOUNDED;
-  return query.valuesLists === undefined ? FILTERED : VALUES;
+  if (query.valuesLists === undefined) return FILTERED;
+  const rows = list(query.valuesLists).map((row) => list(as(row, 'List')?.items));
+  // A function in VALUES may return a set.
+  return rows.every((row) => row.every(isPlain)) ? { ...VALUES, most: rows.length } : VALUES;
+}
+
+function isPlain(value: unknown): boolean {
+  return isFixed(value) || as(value, 'SetToDefault') !== undefined;
 }
 
 /** Queries nested deeper than this are taken to have no restriction. */

@@ -276,17 +276,40 @@ describe('COPY FROM', () => {
   });
 });
 
+describe('what is known beforehand to stay within the bound needs no transaction', () => {
+  test.each([
+    ['a key', 'UPDATE t SET v = 1 WHERE id = 3', 'C:UPDATE_1'],
+    ['as many keys as the bound', 'DELETE FROM t WHERE id IN (1, 2, 3, 4, 5)', 'C:DELETE_5'],
+    ['VALUES', 'INSERT INTO t VALUES (21, 1), (22, 2) ON CONFLICT (id) DO UPDATE SET v = 1', 'C:INSERT_0_2'],
+    ['one key too many', 'DELETE FROM t WHERE id IN (1, 2, 3, 4, 5, 6)', 'E:42501'],
+    ['one row too many', 'INSERT INTO t VALUES (21,1),(22,1),(23,1),(24,1),(25,1),(26,1)', 'E:42501'],
+    ['a function that may return a set', 'INSERT INTO t VALUES (generate_series(21, 40), 1)', 'E:42501'],
+    ['a column that is no key', 'UPDATE t SET v = 1 WHERE v = 0 AND v IN (0)', 'E:42501'],
+    ['data of COPY', 'COPY t FROM STDIN', 'E:42501'],
+    [
+      'a key beside a data-modifying query',
+      'WITH d AS (DELETE FROM t WHERE v = 0) UPDATE t SET v = 1 WHERE id = 3',
+      'E:42501',
+    ],
+  ])('%s', async (_name, text, expected) => {
+    expect(await play(query(text, 'Z:I'))).toContain(expected);
+  });
+});
+
 test('a rule without a bound beside it lifts the bound for what it matches', async () => {
   world.revise({
     policies: [
       {
         ...FIXER,
-        rules: [...FIXER.rules, rule('keyed', { statements: ['Update'], relations: ['public.t'], reach: ['Keyed'] })],
+        rules: [
+          ...FIXER.rules,
+          rule('filtered', { statements: ['Update'], relations: ['public.t'], reach: ['Filtered'] }),
+        ],
       },
     ],
   });
-  expect(await play(query('UPDATE t SET v = 1 WHERE id = 3', 'Z:I'))).toBe('C:UPDATE_1 Z:I');
-  expect(await play(query(update(3), 'Z:I'))).toBe('E:42501 Z:I');
+  expect(await play(query(update(6), 'Z:I'))).toBe('C:UPDATE_6 Z:I');
+  expect(await play(query('UPDATE t SET v = 1', 'Z:I'))).toBe('E:42501 Z:I');
   world.revise({ policies: [FIXER] });
 });
 
