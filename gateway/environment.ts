@@ -7,8 +7,10 @@ import { isExpired } from './identity/expiry.ts';
 import type { Identity } from './identity/identity.ts';
 import { decide } from './policy/decide.ts';
 import { effectivePolicies, selectPolicies } from './policy/effective.ts';
+import { limitDenial } from './policy/limits.ts';
 import { checkSetting } from './policy/settings.ts';
-import type { PoliciesInForce, SessionEnvironment, SessionOver } from './session/environment.ts';
+import type { UsageLedger } from './policy/usage.ts';
+import type { PoliciesInForce, SessionEnvironment, SessionOver, Usage } from './session/environment.ts';
 import { SQLSTATE } from './session/refusal.ts';
 import { classifyBuiltin } from './sql/builtin.ts';
 import type { Analysis, RawStatement } from './sql/facts.ts';
@@ -20,6 +22,7 @@ export interface Shared {
   readonly analyzer: Analyzer;
   readonly catalog: Catalog;
   readonly audit: AuditLog;
+  readonly usage: UsageLedger;
   readonly now: () => number;
 }
 
@@ -99,12 +102,33 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
     decide,
     checkSetting,
     functionFacts: (oid, parameters) => functionFacts(shared.catalog, database, { oid, parameters }),
+    usage: usageOf(shared, identity.username, policies),
     auditUnavailable() {
       const { state } = shared.audit;
       return state.available || shared.revision().document.audit.onFailure === 'Allow' ? null : state.reason;
     },
     over: (now) => isOver(shared.revision().document, principal, policies(now), now),
     nonce: () => `postern_${randomBytes(16).toString('hex')}`,
+  };
+}
+
+/** Counts only for identities that a policy limits. */
+function usageOf({ usage }: Shared, username: string, policies: SessionEnvironment['policies']): Usage {
+  const limits = (now: number) => policies(now).effective.limits;
+  const daily = (now: number) => limits(now).rowsPerDay !== null || limits(now).bytesPerDay !== null;
+  return {
+    exhausted(now, ahead) {
+      const { effective } = policies(now);
+      const found = usage.exhausted(username, effective.limits, ahead);
+      return found === null ? null : limitDenial(effective, found, now);
+    },
+    addStatement(now) {
+      if (limits(now).statementsPerMinute !== null) usage.addStatement(username);
+    },
+    allowance: (now) => (daily(now) ? usage.allowance(username, limits(now)) : null),
+    addResult(now, rows, bytes) {
+      if (daily(now)) usage.addResult(username, rows, bytes);
+    },
   };
 }
 

@@ -14,6 +14,7 @@ import { Certificates, type CertificatesConfig } from './net/certificates.ts';
 import { ConnectionCounter, listen, type RunningListener } from './net/listener.ts';
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
+import { UsageLedger } from './policy/usage.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import type { createLogger } from './telemetry/logs.ts';
@@ -129,6 +130,7 @@ async function createParts(options: GatewayOptions, metrics: Metrics, stopping: 
     revision,
     analyzer,
     audit: await openAudit(options, document, metrics),
+    usage: new UsageLedger({ monotonic: () => performance.now(), now: Date.now }),
     now: Date.now,
     metrics,
     log,

@@ -13,7 +13,7 @@ import {
 import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
-import { auditDenied, judge, judgeUnread } from './judge.ts';
+import { auditDenied, exhausted, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
@@ -155,7 +155,7 @@ export function onBindHead(s: SessionState, raw: Buffer): Need | null {
 function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | null {
   const statement = s.names.statements.get(protocolName(message.statement));
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
-  const judged = judgePrepared(s, statement);
+  const judged = exhausted(s.surroundings(), statement.raw, 0) ?? judgePrepared(s, statement);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
@@ -180,10 +180,11 @@ export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | nu
   const { portal: name, maxRows } = decodeExecute(body);
   const portal = s.names.portals.get(protocolName(name));
   if (portal === undefined) return refuse(s, noSuchPortal(name));
-  const whole = judgePrepared(s, portal.statement);
+  const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
+  const over = continued === null ? exhausted(s.surroundings(), portal.statement.raw, 0) : null;
+  const whole = over ?? judgePrepared(s, portal.statement);
   if ('kind' in whole) return whole;
   const judged = maxRows > 0 ? inParts(whole) : whole;
-  const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
   running.bound = judged.bound ?? null;

@@ -3,7 +3,7 @@ import type { Analysis, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
-import { judge, judgeUnread, type Surroundings } from './judge.ts';
+import { exhausted, type Judgement, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
@@ -64,7 +64,8 @@ export function undecodable(s: SessionState): { reason: string; hint: string } {
 
 /** Nobody could analyse it: class Any lets it pass, else it is refused. */
 function forwardUnread(s: SessionState, raw: Buffer, text: Buffer, why: { reason: string; hint: string }): null {
-  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
+  const around = s.surroundings();
+  const judged = exhausted(around, null, 0) ?? judgeUnread(around, why.reason, why.hint);
   const statements = [{ judged, text: text.toString('utf8'), undo: [] }];
   forwardPlan(s, { statements, refusal: judged.refusal, prefix: 0 }, raw, text);
   return null;
@@ -101,7 +102,7 @@ function planString(s: SessionState, text: DecodedText, statements: readonly Raw
   const planned: Planned[] = [];
   let around: Around = { ...s.surroundings(), changed: s.settings.touched };
   for (const [index, raw] of statements.entries()) {
-    const judgement = judge(around, raw);
+    const judgement = judgeWithin(around, raw, index);
     if (judgement.kind === 'Wait') {
       for (const { undo } of planned.toReversed()) s.names.undo(undo);
       return judgement.need;
@@ -138,6 +139,12 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
   }
   for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
   return { kind: 'Answers' };
+}
+
+/** The statements before it in the string are not counted yet. */
+function judgeWithin(around: Surroundings, raw: RawStatement, ahead: number): Judgement {
+  const over = exhausted(around, raw, ahead);
+  return over === null ? judge(around, raw) : { kind: 'Judged', judged: over };
 }
 
 function textOf(text: DecodedText, raw: RawStatement): string {
@@ -197,8 +204,21 @@ export function recordIntent(
     revision: s.env.policies(s.now).revision,
     applicationName: s.settings.reported.get('application_name') ?? '',
   });
+  // What is refused for its number is none of them, or a client that goes on asking would never get out.
+  if (judged.refusal?.code !== SQLSTATE.limitExceeded) s.env.usage.addStatement(s.now);
   const bound = judged.bound ?? null;
-  return { statement, judged, undo: [], bound, rows: 0, bytes: 0, executed: true, suspended: false, ended: false };
+  return {
+    statement,
+    judged,
+    undo: [],
+    bound,
+    metered: null,
+    rows: 0,
+    bytes: 0,
+    executed: true,
+    suspended: false,
+    ended: false,
+  };
 }
 
 /** A denial of the gateway itself as a judged statement. */

@@ -1,5 +1,6 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
@@ -78,6 +79,17 @@ export function auditDenied(raw: RawStatement | null, reason: string): Judged {
     'Nothing is wrong with the statement. Tell the people who run the gateway; try again later.',
   );
   return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.auditUnavailable } };
+}
+
+/**
+ * Refuses a statement whose identity has used up what it may use; null: it may go on. Ends of transactions always may:
+ * what was done within the limits is not lost by them.
+ */
+export function exhausted(s: Surroundings, raw: RawStatement | null, ahead: number): Judged | null {
+  if (raw?.effects.some(endsTransaction) === true) return null;
+  const decision = s.env.usage.exhausted(s.now, ahead);
+  if (decision === null) return null;
+  return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.limitExceeded } };
 }
 
 /** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */

@@ -31,6 +31,8 @@ export interface Running {
   undo: readonly Undo[];
   /** The most rows that it may change; null: as many as it likes. */
   bound: RowLimit | null;
+  /** Its rows are counted one by one, as a limit may cut them: decided as the result begins, null before that. */
+  metered: boolean | null;
   rows: number;
   bytes: number;
   /** An Execute has been sent. */

@@ -30,6 +30,7 @@ export const SQLSTATE = {
   idleSessionTimeout: '57P05',
   auditUnavailable: '58030',
   tooLarge: '54000',
+  limitExceeded: '53400',
   internalError: 'XX000',
 } as const;
 
