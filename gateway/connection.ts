@@ -16,6 +16,7 @@ import { UpstreamError } from './net/upstream-error.ts';
 import { observeSession } from './observe.ts';
 import { pickRole } from './policy/effective.ts';
 import { limiting } from './policy/limits.ts';
+import type { Pins } from './session/environment.ts';
 import { startupSettings } from './startup-settings.ts';
 import {
   encodeAuthentication,
@@ -87,6 +88,7 @@ interface Admitted {
   readonly role: string;
   readonly database: string;
   readonly settings: Map<string, string>;
+  readonly pinned: Pins;
   /** Gives up its place among the sessions of the identity. */
   readonly leave: () => void;
 }
@@ -128,7 +130,13 @@ function admit(
       hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
     };
   }
-  return { role: picked.role, database: picked.database, settings: settings.settings, leave };
+  return {
+    role: picked.role,
+    database: picked.database,
+    settings: settings.settings,
+    pinned: effective.session,
+    leave,
+  };
 }
 
 interface Session extends Admitted {
@@ -183,7 +191,9 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
   }
   const startedAt = gateway.now();
   const version = upstream.parameters.get('server_version') ?? '';
-  const principal: Principal = { identity, database, role, serverMajor: Number.parseInt(version, 10), startedAt };
+  const { pinned } = session;
+  const serverMajor = Number.parseInt(version, 10);
+  const principal: Principal = { identity, database, role, serverMajor, pinned, startedAt };
   const context: SessionContext = {
     id: sessionId(startedAt),
     identity,

@@ -10,7 +10,7 @@ import { effectivePolicies, selectPolicies } from './policy/effective.ts';
 import { limitDenial } from './policy/limits.ts';
 import { checkSetting } from './policy/settings.ts';
 import type { UsageLedger } from './policy/usage.ts';
-import type { PoliciesInForce, SessionEnvironment, SessionOver, Usage } from './session/environment.ts';
+import type { Pins, PoliciesInForce, SessionEnvironment, SessionOver, Usage } from './session/environment.ts';
 import { SQLSTATE } from './session/refusal.ts';
 import { classifyBuiltin } from './sql/builtin.ts';
 import type { Analysis, RawStatement } from './sql/facts.ts';
@@ -32,6 +32,8 @@ export interface Principal {
   readonly database: string;
   readonly role: string;
   readonly serverMajor: number;
+  /** What the start-up packet held the session to. */
+  readonly pinned: Pins;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
 }
@@ -39,7 +41,7 @@ export interface Principal {
 /** The policies in force for a principal, computed anew only when a revision or an expiry changes them. */
 export function followPolicies(
   shared: Shared,
-  principal: Omit<Principal, 'serverMajor' | 'startedAt'>,
+  principal: Pick<Principal, 'identity' | 'database' | 'role'>,
 ): (now: number) => PoliciesInForce {
   let seen: Revision | null = null;
   let until = 0;
@@ -63,7 +65,7 @@ export function followPolicies(
 }
 
 export function createEnvironment(shared: Shared, principal: Principal, wake: () => void): SessionEnvironment {
-  const { identity, database, serverMajor } = principal;
+  const { identity, database, serverMajor, pinned } = principal;
   const policies = followPolicies(shared, principal);
   /** The last answer that came late: it may be one that no cache keeps. */
   let late: { readonly text: Buffer; readonly analysis: Analysis } | null = null;
@@ -72,6 +74,7 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
     identity,
     serverMajor,
     database,
+    pinned,
     statementBytes: shared.revision().document.limits.statementBytes,
     policies,
     analyze(text) {

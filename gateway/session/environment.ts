@@ -51,6 +51,13 @@ export interface Usage {
   addResult(now: number, rows: number, bytes: number): void;
 }
 
+/** Settings that policies hold a session to. */
+export interface Pins {
+  readonly readOnly: boolean;
+  /** Milliseconds; null: none. */
+  readonly statementTimeout: number | null;
+}
+
 /** What a session may ask of the world without waiting. Where the answer is not there yet, the session is woken. */
 export interface SessionEnvironment {
   readonly identity: Identity;
@@ -58,6 +65,8 @@ export interface SessionEnvironment {
   readonly database: string;
   /** Longest text that is analysed, in bytes. */
   readonly statementBytes: number;
+  /** What the start-up packet held the session to. */
+  readonly pinned: Pins;
   policies(now: number): PoliciesInForce;
   /** null: the answer comes later, and the session is woken; then the same call returns it. */
   analyze(text: Buffer): Analysis | null;

@@ -133,9 +133,9 @@ function unknownName(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Ref
 function judgeAlone(s: Surroundings, raw: RawStatement): Judgement {
   const { env, now } = s;
   const { effective } = env.policies(now);
-  if (effective.unrestricted) return judged(unrestricted(s, raw));
-  const refused = readDifferently(s, raw) ?? settingRefused(s, raw);
+  const refused = (effective.unrestricted ? null : readDifferently(s, raw)) ?? settingRefused(s, raw);
   if (refused !== null) return judged(denied(raw, factsWithoutNames(raw), refused));
+  if (effective.unrestricted) return judged(unrestricted(s, raw));
   const resolved = resolveNames(s, raw);
   if (resolved.kind === 'Wait') return unanswerable(s, raw, resolved);
   if (resolved.kind === 'Refused') return judged(denied(raw, factsWithoutNames(raw), resolved.decision));

@@ -29,6 +29,8 @@ export type Need =
   /** Everything sent must have been answered. */
   | { readonly kind: 'Answers' }
   | { readonly kind: 'Settings' }
+  /** A policy has come to hold the session closer: the server has to be told. */
+  | { readonly kind: 'Pins' }
   | { readonly kind: 'Names'; readonly relations: readonly WantedName[]; readonly functions: readonly WantedName[] };
 
 export interface WantedName {

@@ -28,6 +28,7 @@ import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
 import type { Need } from './judged.ts';
 import { isHeld } from './max-rows.ts';
+import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
 import { onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
@@ -143,6 +144,8 @@ export class Session {
     if (STATEMENTS.has(step.type)) {
       const over = s.env.over(s.now);
       if (over !== null) return this.#end(over.reason, encodeRefusal(over.refusal, true));
+      const pins = pinsNeeded(s);
+      if (pins !== null) return pins;
     }
     return step.kind === 'head'
       ? this.#clientHead(step.type, step.raw)

@@ -1,4 +1,5 @@
-import type { SessionEnvironment, SessionPort } from './environment.ts';
+import type { EffectivePolicies } from '../policy/decision.ts';
+import type { Pins, SessionEnvironment, SessionPort } from './environment.ts';
 import type { Surroundings } from './judge.ts';
 import { Names, type Running } from './names.ts';
 import { type Reply, ReplyQueue } from './replies.ts';
@@ -27,6 +28,9 @@ export class SessionState {
   copyEnded = false;
   /** The rows of what was sent last decide whether it may stay: nothing else is sent before they are known. */
   counting = false;
+  /** Settings that the server has been told to hold the session to, and for which policies that was looked at. */
+  pins: Pins;
+  pinnedFor: EffectivePolicies | null = null;
   /** What remains of a spilled client message goes to the server, or nowhere. */
   spillForwarded = false;
   /** What remains of a spilled server message goes to the client. */
@@ -39,6 +43,7 @@ export class SessionState {
 
   constructor(env: SessionEnvironment, port: SessionPort) {
     this.env = env;
+    this.pins = env.pinned;
     this.port = port;
   }
 
