@@ -1,3 +1,4 @@
+import { readReceiver } from '../gateway/alerts/receiver.ts';
 import type { ConfigDocument, SecretSource } from '../gateway/config/document.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
@@ -113,6 +114,7 @@ function secretsOf(objects: readonly Loaded[], namespace: string): SecretSource 
   return { read: (secret, name) => secrets.get(secret)?.get(name) };
 }
 
+/** What is missing among the Secrets, or no good. */
 function missingSecrets(document: ConfigDocument, secrets: SecretSource): string[] {
   const wanted = [
     ...document.upstream.roles.map(({ secret }) => ({ secret, key: 'password' })),
@@ -123,7 +125,10 @@ function missingSecrets(document: ConfigDocument, secrets: SecretSource): string
     ...(document.identity.certificates === null ? [] : [document.identity.certificates.ca]),
     ...document.identity.issuers.flatMap((issuer) => (issuer.kind === 'Oidc' && issuer.ca !== null ? [issuer.ca] : [])),
   ];
-  return wanted
+  const missing = wanted
     .filter(({ secret, key: name }) => secrets.read(secret, name) === undefined)
     .map(({ secret, key: name }) => `Secret ${secret}: key ${name} is not among the manifests`);
+  const { alerts } = document.audit;
+  const receiver = alerts === null ? null : readReceiver(secrets, alerts.secret);
+  return typeof receiver === 'string' ? [...missing, receiver] : missing;
 }

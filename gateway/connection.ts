@@ -206,6 +206,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     applicationName: upstream.parameters.get('application_name') ?? '',
   };
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
+  const alert = gateway.alerts.session(context);
   const cancelUpstream = () => void upstream.cancel().catch(() => {});
   const pump = new Pump({
     client: socket,
@@ -220,7 +221,10 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     now: gateway.now,
     cancelUpstream,
     refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
-    onRecord: (record) => observer.record(record),
+    onRecord(record) {
+      observer.record(record);
+      alert(record);
+    },
     onForwarded: (seconds) => gateway.metrics.gatewayLatency.observe(seconds),
     onFault: (error) => gateway.log.error({ err: error, role, database }, 'a session failed in an unforeseen way'),
     onEnd: (reason, bytes) => {

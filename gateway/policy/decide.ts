@@ -132,7 +132,8 @@ function permission(granting: readonly Policy[], unit: Unit): Permission | null 
       if (rule.action !== 'Allow' || !ruleMatches(rule, unit)) continue;
       const here = { policy: nameOf(policy), rule: rule.name };
       by ??= here;
-      alert ||= rule.alert;
+      // A rule about relations asks to be told of those, not of every statement of its classes.
+      alert ||= rule.alert && (unit.kind !== 'Class' || rule.relations === null);
       if (rule.maxRows === null) unbounded = true;
       else if (maxRows === null || rule.maxRows > maxRows.rows) maxRows = { ...here, rows: rule.maxRows };
     }

@@ -10,14 +10,14 @@ import {
   decodeParse,
   type Parse,
 } from '../wire/frontend.ts';
-import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
 import { auditDenied, exhausted, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
-import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
+import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
@@ -105,7 +105,7 @@ function unread(s: SessionState, why: { reason: string; hint: string }): Judged 
 
 function severalCommands(): Judged {
   const message = 'cannot insert multiple commands into a prepared statement';
-  return { ...gatewayDenied(null, message, ''), refusal: { code: SQLSTATE.syntax, message } };
+  return { raw: null, facts: null, decision: serverDenial(message), refusal: { code: SQLSTATE.syntax, message } };
 }
 
 function remember(s: SessionState, statement: PreparedStatement, judged: Judged): void {

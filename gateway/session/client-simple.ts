@@ -7,7 +7,7 @@ import { exhausted, type Judgement, judge, judgeUnread, type Surroundings } from
 import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import { afterLiteralSets } from './simulate.ts';
 import type { SessionState } from './state.ts';
@@ -95,7 +95,7 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
     ...(error.position > 0 ? { position: error.position } : {}),
     beforeTransactionState: true,
   };
-  return { refusal, decision: gatewayDenial(error.message, '') };
+  return { refusal, decision: serverDenial(error.message) };
 }
 
 function planString(s: SessionState, text: DecodedText, statements: readonly RawStatement[]): Plan | Need {

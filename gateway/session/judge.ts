@@ -5,7 +5,7 @@ import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
 import { type Names, sqlName } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, SQLSTATE } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
 /** What the statement will find when it runs; within one simple string, what statements before it made of it. */
@@ -94,7 +94,7 @@ export function exhausted(s: Surroundings, raw: RawStatement | null, ahead: numb
 
 /** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */
 function missing(raw: RawStatement, refusal: Refusal): Judged {
-  return { raw, facts: factsWithoutNames(raw), decision: gatewayDenial(refusal.message, ''), refusal };
+  return { raw, facts: factsWithoutNames(raw), decision: serverDenial(refusal.message), refusal };
 }
 
 /** ROLLBACK is always allowed; in an aborted transaction it is the only way out. */

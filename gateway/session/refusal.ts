@@ -49,6 +49,11 @@ export function gatewayDenial(
   return { verdict: 'Deny', by: null, message, detail, hint, alert: false, shadow: [] };
 }
 
+/** A refusal in the words of the server, which would refuse it as well. */
+export function serverDenial(message: string): Decision & { verdict: 'Deny' } {
+  return { ...gatewayDenial(message, ''), asServer: true };
+}
+
 export function encodeRefusal(refusal: Refusal, fatal = false): Buffer {
   const { code, message, detail, hint, position } = refusal;
   return encodeErrorResponse({

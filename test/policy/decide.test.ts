@@ -127,6 +127,7 @@ describe('an Allow rule', () => {
     const policies = [policy('p', [READ, watch])];
     expect(decide(inForce(policies), select('public.pay'), NOON)).toMatchObject({ by: { rule: 'read' }, alert: true });
     expect(decide(inForce(policies), select('public.a'), NOON)).not.toHaveProperty('alert');
+    expect(decide(inForce(policies), facts('Select', { classes: ['Select'] }), NOON)).not.toHaveProperty('alert');
   });
 
   test('without relations speaks of none', () => {
