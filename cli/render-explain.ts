@@ -56,7 +56,7 @@ function renderFacts(facts: Facts): string[] {
   ];
 }
 
-export function renderRelation({ schema, name, verb, reach }: RelationUse): string {
+function renderRelation({ schema, name, verb, reach }: RelationUse): string {
   return `${schema}.${name} ${verb}${reach === null ? '' : ` ${reach}`}`;
 }
 
