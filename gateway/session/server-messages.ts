@@ -166,11 +166,13 @@ function onError(s: SessionState, raw: Buffer, body: Buffer): void {
     return;
   }
   const ours = isOurs(head, code, fields.get('M') ?? '');
+  // Cancelled by us: the record says what the client is told.
+  const outcome = code === SQLSTATE.queryCanceled ? (head.cut?.refusal.code ?? code) : code;
   if (head.question !== null) questionFailed(s, head, fields.get('M') ?? code);
   else if (ours) s.port.toClient(encodeRefusal(head.refusal!));
   else if (head.cut !== null) cutFailed(s, head, raw, code);
   else s.port.toClient(raw);
-  failStatements(s, head, code, ours);
+  failStatements(s, head, { code, outcome, ours });
   if (head.kind === 'Query' || head.kind === 'FunctionCall') undoUnreached(s, head);
   else skipToSync(s);
 }
@@ -201,12 +203,19 @@ function questionFailed(s: SessionState, head: Reply, message: string): void {
   );
 }
 
-function failStatements(s: SessionState, head: Reply, code: string, ours: boolean): void {
+interface Failure {
+  /** SQLSTATE of the server, and the one that the record has. */
+  readonly code: string;
+  readonly outcome: string;
+  readonly ours: boolean;
+}
+
+function failStatements(s: SessionState, head: Reply, { code, outcome, ours }: Failure): void {
   for (const [i, running] of head.running.entries()) {
     if (i < head.at) continue;
     if (i > head.at) s.finish(running, 'Skipped');
     else if (ours || head.kind === 'Refused') s.finish(running, 'Denied', head.refusal?.code ?? code);
-    else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', code);
+    else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', outcome);
   }
 }
 

@@ -116,6 +116,16 @@ describe('raised', () => {
     ).toEqual(expected);
   });
 
+  test('by a result that was cut', async () => {
+    world.revise({ policies: [{ ...WATCHED, session: { ...WATCHED.session, rows: 5 } }] });
+    await run("SELECT repeat('x', 1000) FROM generate_series(1, 50000)");
+    await told(1);
+    expect(receiver.received[0]!.event).toMatchObject({
+      type: 'dev.postern.statement.cut.v1',
+      data: { sqlstate: '42501', rows: 5, statement: 1 },
+    });
+  });
+
   test('once in the extended protocol, where it is refused', async () => {
     raw.send(parse('DROP TABLE orders'), bind(), encodeExecute('', 0), encodeSync());
     await raw.until('Z:I');

@@ -89,6 +89,9 @@ describe('rows and bytes a day', () => {
     await client.end();
     const outcomes = (await world.events()).map(({ unmapped }) => unmapped?.postern ?? {});
     expect(outcomes).toContainEqual(expect.objectContaining({ outcome: 'Cancelled', rows: 10 }));
+    const codes = (await world.events()).map((event) => event.status_code);
+    expect(codes).toContain('53400');
+    expect(codes).not.toContain('57014');
     const other = await world.connect(limited({ rowsPerDay: 60 }));
     expect((await other.query('SELECT id FROM orders')).rowCount).toBe(50);
     await other.end();
