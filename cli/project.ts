@@ -1,8 +1,11 @@
-import type { ConfigDocument, SecretSource } from '../gateway/config/document.ts';
+import { readReceiver } from '../gateway/alerts/receiver.ts';
+import type { ConfigDocument, Policy, SecretSource } from '../gateway/config/document.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
 import { checkManifest, type Manifest } from '../operator/api/validate.ts';
 import { compile } from '../operator/plan/compile.ts';
+import { compilePolicy } from '../operator/plan/policy.ts';
+import type { Problem } from '../operator/plan/problems.ts';
 import { type Loaded, loadManifests } from './manifests.ts';
 
 /** A directory of manifests, checked and compiled. */
@@ -11,8 +14,55 @@ export type Project =
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
 
+/** Policies to try: of a project, or by themselves, without the gateway they are for. */
+export type Proposal =
+  | {
+      readonly ok: true;
+      readonly policies: readonly Policy[];
+      /** null: the manifests hold none. */
+      readonly project: (Project & { readonly ok: true }) | null;
+    }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
+/** Whether the Secrets that manifests name must be among them: not where nobody connects to anything. */
+type SecretsAre = 'Needed' | 'NotNeeded';
+
 /** Reads, validates and compiles what belongs to one gateway; `name` is needed only where there are several. */
-export function loadProject(paths: readonly string[], name: string | null): Project {
+export function loadProject(paths: readonly string[], name: string | null, secrets: SecretsAre = 'Needed'): Project {
+  const read = readManifests(paths);
+  if (!read.ok) return read;
+  const gateway = choose([...read.ours.keys()], name);
+  if (typeof gateway === 'string') return { ok: false, errors: [gateway] };
+  return build(gateway, read, secrets);
+}
+
+/** Reads policies, with the gateway if it is there; `name` chooses one of several, or says whose policies are meant. */
+export function loadProposal(paths: readonly string[], name: string | null, secrets: SecretsAre): Proposal {
+  const read = readManifests(paths);
+  if (!read.ok) return read;
+  const manifests = [...read.ours.keys()];
+  if (ofKind(manifests, 'PostgresGateway').length > 0 || secrets === 'Needed') {
+    const project = loadProject(paths, name, secrets);
+    return project.ok ? { ok: true, policies: project.document.policies, project } : project;
+  }
+  const policies = ofKind(manifests, 'AccessPolicy').filter(
+    ({ spec }) => name === null || spec.targetRefs.some((target) => target.name === name),
+  );
+  if (policies.length === 0) return { ok: false, errors: ['no AccessPolicy is among the manifests'] };
+  const problems: Problem[] = [];
+  const roles = policies.flatMap(({ spec }) => spec.role ?? []);
+  const compiled = policies.map((policy) => compilePolicy(policy, roles, problems));
+  const sorted = compiled.sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
+  return problems.length === 0
+    ? { ok: true, policies: sorted, project: null }
+    : { ok: false, errors: describeAll(problems, read) };
+}
+
+type Read =
+  | { readonly ok: true; readonly ours: ReadonlyMap<Manifest, Loaded>; readonly objects: readonly Loaded[] }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
+function readManifests(paths: readonly string[]): Read {
   const { objects, errors } = loadManifests(paths);
   const found = [...errors, ...duplicates(objects)];
   const ours = new Map<Manifest, Loaded>();
@@ -21,10 +71,7 @@ export function loadProject(paths: readonly string[], name: string | null): Proj
     if (checked.ok) ours.set(checked.manifest, loaded);
     else found.push(...checked.errors.map(({ path, message }) => describe(loaded, path, message)));
   }
-  if (found.length > 0) return { ok: false, errors: found };
-  const gateway = choose([...ours.keys()], name);
-  if (typeof gateway === 'string') return { ok: false, errors: [gateway] };
-  return build(gateway, ours, objects);
+  return found.length > 0 ? { ok: false, errors: found } : { ok: true, ours, objects };
 }
 
 /** The gateway that is meant, or why there is none. */
@@ -39,7 +86,8 @@ function choose(manifests: readonly Manifest[], name: string | null): PostgresGa
   return `no PostgresGateway ${name} is among the manifests${names === '' ? '' : `; there is ${names}`}`;
 }
 
-function build(gateway: PostgresGateway, ours: ReadonlyMap<Manifest, Loaded>, objects: readonly Loaded[]): Project {
+function build(gateway: PostgresGateway, read: Read & { readonly ok: true }, secretsAre: SecretsAre): Project {
+  const { ours, objects } = read;
   const manifests = [...ours.keys()];
   const plan = compile({
     gateway,
@@ -47,19 +95,23 @@ function build(gateway: PostgresGateway, ours: ReadonlyMap<Manifest, Loaded>, ob
     maskingRules: ofKind(manifests, 'MaskingRule'),
     clusterIssuer: null,
   });
-  const at = new Map([...ours].map(([manifest, loaded]) => [key(manifest), loaded]));
   const errors = [
-    ...plan.problems.map(({ object, path, message }) =>
-      describe(at.get(`${object.kind}/${object.namespace}/${object.name}`)!, path, message),
-    ),
+    ...describeAll(plan.problems, read),
     ...ofKind(manifests, 'AccessRequest').map((request) =>
       describe(ours.get(request)!, 'kind', 'AccessRequest is not available in this version: nobody can approve yet'),
     ),
   ];
   if (plan.document === null || errors.length > 0) return { ok: false, errors };
   const secrets = secretsOf(objects, gateway.metadata.namespace);
-  const missing = missingSecrets(plan.document, secrets);
+  const missing = secretsAre === 'Needed' ? missingSecrets(plan.document, secrets) : [];
   return missing.length > 0 ? { ok: false, errors: missing } : { ok: true, document: plan.document, secrets };
+}
+
+function describeAll(problems: readonly Problem[], { ours }: Read & { readonly ok: true }): string[] {
+  const at = new Map([...ours].map(([manifest, loaded]) => [key(manifest), loaded]));
+  return problems.map(({ object, path, message }) =>
+    describe(at.get(`${object.kind}/${object.namespace}/${object.name}`)!, path, message),
+  );
 }
 
 function ofKind<K extends Manifest['kind']>(manifests: readonly Manifest[], kind: K): Extract<Manifest, { kind: K }>[] {
@@ -113,6 +165,7 @@ function secretsOf(objects: readonly Loaded[], namespace: string): SecretSource 
   return { read: (secret, name) => secrets.get(secret)?.get(name) };
 }
 
+/** What is missing among the Secrets, or no good. */
 function missingSecrets(document: ConfigDocument, secrets: SecretSource): string[] {
   const wanted = [
     ...document.upstream.roles.map(({ secret }) => ({ secret, key: 'password' })),
@@ -123,7 +176,10 @@ function missingSecrets(document: ConfigDocument, secrets: SecretSource): string
     ...(document.identity.certificates === null ? [] : [document.identity.certificates.ca]),
     ...document.identity.issuers.flatMap((issuer) => (issuer.kind === 'Oidc' && issuer.ca !== null ? [issuer.ca] : [])),
   ];
-  return wanted
+  const missing = wanted
     .filter(({ secret, key: name }) => secrets.read(secret, name) === undefined)
     .map(({ secret, key: name }) => `Secret ${secret}: key ${name} is not among the manifests`);
+  const { alerts } = document.audit;
+  const receiver = alerts === null ? null : readReceiver(secrets, alerts.secret);
+  return typeof receiver === 'string' ? [...missing, receiver] : missing;
 }

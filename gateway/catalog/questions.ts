@@ -26,6 +26,18 @@ export const SETTINGS_QUESTION = `SELECT pg_catalog.current_schemas(true)::pg_ca
   (EXISTS (SELECT 1 FROM pg_catalog.pg_class c
      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))::pg_catalog.text`;
 
+/**
+ * Makes the session's settings as close as a policy wants them. Parameters: `on` or nothing for
+ * default_transaction_read_only; the greatest statement_timeout in milliseconds, or nothing.
+ */
+export const PINS_QUESTION = `SELECT
+  CASE WHEN $1 OPERATOR(pg_catalog.=) 'on'
+    THEN pg_catalog.set_config('default_transaction_read_only', 'on', false) END,
+  CASE WHEN $2 OPERATOR(pg_catalog.<>) '' AND (s.setting OPERATOR(pg_catalog.=) '0'
+      OR s.setting::pg_catalog.int8 OPERATOR(pg_catalog.>) NULLIF($2, '')::pg_catalog.int8)
+    THEN pg_catalog.set_config('statement_timeout', $2, false) END
+  FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'statement_timeout'`;
+
 /** The settings that the gateway tracks, as the session has them. */
 export interface TrackedSettings {
   /** Effective search path in order, with pg_catalog and an existing temporary schema even where they are implicit. */

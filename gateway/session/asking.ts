@@ -13,6 +13,7 @@ import {
 } from '../catalog/questions.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import type { Need, WantedName } from './judged.ts';
+import { askPins } from './pins.ts';
 import { encodeQuestion, type Question, type QuestionRows, type QuestionText } from './question.ts';
 import { type ReplyKind, reply } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -26,6 +27,7 @@ export function satisfy(s: SessionState, need: Need): void {
     return;
   }
   if (need.kind === 'Settings') askSettings(s);
+  else if (need.kind === 'Pins') askPins(s);
   else if (need.kind === 'Names') askNames(s, need.relations, need.functions);
 }
 
@@ -82,7 +84,8 @@ function askSurroundings(s: SessionState, oids: readonly number[]): void {
 
 const KINDS: readonly ReplyKind[] = ['Parse', 'Bind', 'Execute', 'Close', 'Sync'];
 
-function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRows) => void): void {
+/** Puts a question; where its answer does not come, `askFailed` says why. */
+export function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRows) => void): void {
   const alone = !s.pipelineOpen;
   const question: Question = {
     alone,

@@ -10,13 +10,14 @@ import {
   decodeParse,
   type Parse,
 } from '../wire/frontend.ts';
-import { gatewayDenied, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
 import { decodeText } from './encoding.ts';
-import { auditDenied, judge, judgeUnread, withParameterTypes } from './judge.ts';
+import { auditDenied, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
+import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo } from './names.ts';
-import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
+import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
@@ -104,7 +105,7 @@ function unread(s: SessionState, why: { reason: string; hint: string }): Judged 
 
 function severalCommands(): Judged {
   const message = 'cannot insert multiple commands into a prepared statement';
-  return { ...gatewayDenied(null, message, ''), refusal: { code: SQLSTATE.syntax, message } };
+  return { raw: null, facts: null, decision: serverDenial(message), refusal: { code: SQLSTATE.syntax, message } };
 }
 
 function remember(s: SessionState, statement: PreparedStatement, judged: Judged): void {
@@ -154,7 +155,7 @@ export function onBindHead(s: SessionState, raw: Buffer): Need | null {
 function bind(s: SessionState, raw: Buffer, message: Bind | BindHead): Need | null {
   const statement = s.names.statements.get(protocolName(message.statement));
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
-  const judged = judgePrepared(s, statement);
+  const judged = exhausted(s.surroundings(), statement.raw, 0) ?? judgePrepared(s, statement);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
@@ -176,14 +177,18 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
 export function onExecute(s: SessionState, raw: Buffer, body: Buffer): Need | null {
-  const { portal: name } = decodeExecute(body);
+  const { portal: name, maxRows } = decodeExecute(body);
   const portal = s.names.portals.get(protocolName(name));
   if (portal === undefined) return refuse(s, noSuchPortal(name));
-  const judged = judgePrepared(s, portal.statement);
-  if ('kind' in judged) return judged;
   const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
+  const over = continued === null ? exhausted(s.surroundings(), portal.statement.raw, 0) : null;
+  const whole = over ?? judgePrepared(s, portal.statement);
+  if ('kind' in whole) return whole;
+  const judged = maxRows > 0 ? inParts(whole) : whole;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  running.bound = judged.bound ?? null;
+  s.counting = running.bound !== null;
   const undo: Undo[] = running.executed && continued !== null ? [] : startEffects(s, portal);
   running.executed = true;
   portal.running = running;

@@ -1,7 +1,7 @@
 import { decodeFunctionCall } from '../wire/frontend.ts';
 import { gatewayDenied, recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
-import { judge } from './judge.ts';
+import { exhausted, judge } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -10,7 +10,7 @@ import type { SessionState } from './state.ts';
 /** FunctionCall: a call by OID, judged as the call of the function that has it. */
 export function onFunctionCall(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const call = decodeFunctionCall(body);
-  const judged = judgeCall(s, call.functionOid, call.parameters.length);
+  const judged = exhausted(s.surroundings(), null, 0) ?? judgeCall(s, call.functionOid, call.parameters.length);
   if ('kind' in judged) return judged;
   const { formats } = call;
   const parameters = call.parameters.map((value, i) => {

@@ -3,10 +3,11 @@ import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
-import { judge, judgeUnread, type Surroundings } from './judge.ts';
+import { exhausted, type Judgement, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
+import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import { afterLiteralSets } from './simulate.ts';
 import type { SessionState } from './state.ts';
@@ -63,7 +64,8 @@ export function undecodable(s: SessionState): { reason: string; hint: string } {
 
 /** Nobody could analyse it: class Any lets it pass, else it is refused. */
 function forwardUnread(s: SessionState, raw: Buffer, text: Buffer, why: { reason: string; hint: string }): null {
-  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
+  const around = s.surroundings();
+  const judged = exhausted(around, null, 0) ?? judgeUnread(around, why.reason, why.hint);
   const statements = [{ judged, text: text.toString('utf8'), undo: [] }];
   forwardPlan(s, { statements, refusal: judged.refusal, prefix: 0 }, raw, text);
   return null;
@@ -93,7 +95,7 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
     ...(error.position > 0 ? { position: error.position } : {}),
     beforeTransactionState: true,
   };
-  return { refusal, decision: gatewayDenial(error.message, '') };
+  return { refusal, decision: serverDenial(error.message) };
 }
 
 function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
@@ -101,7 +103,7 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
   const planned: Planned[] = [];
   let around: Around = { ...s.surroundings(), changed: s.settings.touched };
   for (const [index, raw] of statements.entries()) {
-    const judgement = judge(around, raw);
+    const judgement = judgeWithin(around, raw, index);
     if (judgement.kind === 'Wait') {
       for (const { undo } of planned.toReversed()) s.names.undo(undo);
       return judgement.need;
@@ -118,7 +120,32 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
     planned.push({ judged, text: textOf(text, places[index]!), undo: applyNames(s, raw) });
     around = after(s, around, raw, judged);
   }
-  return { statements: planned, refusal: null, prefix: 0 };
+  return countable(s, { statements: planned, refusal: null, prefix: 0 });
+}
+
+/** A string whose rows have to be counted is refused where they would be committed before that. */
+function countable(s: SessionState, plan: Plan): Plan | Need {
+  const all = plan.statements.map(({ judged }) => judged);
+  if (!all.some(({ bound }) => bound !== undefined)) return plan;
+  if (s.replies.length === 0) {
+    const refused = uncountable(s, all);
+    if (refused === null) return plan;
+    for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+    const statements = plan.statements.map((one) => ({
+      ...one,
+      judged: { ...refused, raw: one.judged.raw },
+      undo: [],
+    }));
+    return { statements, refusal: refused.refusal, prefix: 0 };
+  }
+  for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+  return { kind: 'Answers' };
+}
+
+/** The statements before it in the string are not counted yet. */
+function judgeWithin(around: Surroundings, raw: RawStatement, ahead: number): Judgement {
+  const over = exhausted(around, raw, ahead);
+  return over === null ? judge(around, raw) : { kind: 'Judged', judged: over };
 }
 
 function textOf(text: DecodedText, { offset, length }: Place): string {
@@ -154,6 +181,7 @@ function forwardPlan(s: SessionState, plan: Plan, raw: Buffer, text: Buffer): vo
   const nonce = refusal === null ? '' : s.env.nonce();
   const bytes = refusal === null ? raw : replacement.query(text.subarray(0, plan.prefix), nonce);
   s.pipelineOpen = false;
+  s.counting = refusal === null && running.some(({ bound }) => bound !== null);
   s.forward(bytes, reply('Query', { running, refusal, nonce }));
 }
 
@@ -177,7 +205,21 @@ export function recordIntent(
     revision: s.env.policies(s.now).revision,
     applicationName: s.settings.reported.get('application_name') ?? '',
   });
-  return { statement, judged, undo: [], rows: 0, bytes: 0, executed: true, suspended: false, ended: false };
+  // What is refused for its number is none of them, or a client that goes on asking would never get out.
+  if (judged.refusal?.code !== SQLSTATE.limitExceeded) s.env.usage.addStatement(s.now);
+  const bound = judged.bound ?? null;
+  return {
+    statement,
+    judged,
+    undo: [],
+    bound,
+    metered: null,
+    rows: 0,
+    bytes: 0,
+    executed: true,
+    suspended: false,
+    ended: false,
+  };
 }
 
 /** A denial of the gateway itself as a judged statement. */

@@ -1,6 +1,7 @@
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
 import type { PreparedStatement, Undo } from './names.ts';
 import { sqlName } from './names.ts';
+import { forgetPins } from './pins.ts';
 import type { SessionState } from './state.ts';
 
 /** Settings that decide what names mean or who acts: only the server knows what a change makes of them. */
@@ -18,6 +19,7 @@ export function applyNames(s: SessionState, raw: RawStatement): Undo[] {
 export function noteSettings(s: SessionState, raw: RawStatement, facts: Facts | null): void {
   if (raw.effects.some(endsTransaction)) s.settings.rolledBack();
   if (changesSettings(raw, facts)) s.settings.touch();
+  forgetPins(s, raw);
   if (facts !== null) noteDefinitions(s, facts);
 }
 

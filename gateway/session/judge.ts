@@ -1,9 +1,11 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
+import { bounded } from './max-rows.ts';
 import { type Names, sqlName } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, SQLSTATE } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
 /** What the statement will find when it runs; within one simple string, what statements before it made of it. */
@@ -64,10 +66,11 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
   const own = judgeAlone(s, raw);
-  if (own.kind === 'Wait' || own.judged.refusal !== null || inner.raw === null) return own;
+  if (own.kind === 'Wait' || own.judged.refusal !== null) return own;
+  if (inner.raw === null) return judged(bounded(own.judged, [raw]));
   const within = judgeAlone(s, inner.raw);
   if (within.kind === 'Wait') return within;
-  return judged(merge(own.judged, within.judged));
+  return judged(bounded(merge(own.judged, within.judged), [raw, inner.raw]));
 }
 
 const ALLOWED: Decision = { verdict: 'Allow', by: null, shadow: [] };
@@ -88,9 +91,20 @@ export function auditDenied(raw: RawStatement | null, reason: string): Judged {
   return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.auditUnavailable } };
 }
 
+/**
+ * Refuses a statement whose identity has used up what it may use; null: it may go on. Ends of transactions always may:
+ * what was done within the limits is not lost by them.
+ */
+export function exhausted(s: Surroundings, raw: RawStatement | null, ahead: number): Judged | null {
+  if (raw?.effects.some(endsTransaction) === true) return null;
+  const decision = s.env.usage.exhausted(s.now, ahead);
+  if (decision === null) return null;
+  return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.limitExceeded } };
+}
+
 /** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */
 function missing(raw: RawStatement, refusal: Refusal): Judged {
-  return { raw, facts: factsWithoutNames(raw), decision: gatewayDenial(refusal.message, ''), refusal };
+  return { raw, facts: factsWithoutNames(raw), decision: serverDenial(refusal.message), refusal };
 }
 
 /** ROLLBACK is always allowed; in an aborted transaction it is the only way out. */
@@ -129,9 +143,9 @@ function unknownName(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Ref
 function judgeAlone(s: Surroundings, raw: RawStatement): Judgement {
   const { env, now } = s;
   const { effective } = env.policies(now);
-  if (effective.unrestricted) return judged(unrestricted(s, raw));
-  const refused = readDifferently(s, raw) ?? settingRefused(s, raw);
+  const refused = (effective.unrestricted ? null : readDifferently(s, raw)) ?? settingRefused(s, raw);
   if (refused !== null) return judged(denied(raw, factsWithoutNames(raw), refused));
+  if (effective.unrestricted) return judged(unrestricted(s, raw));
   const resolved = resolveNames(s, raw);
   if (resolved.kind === 'Wait') return unanswerable(s, raw, resolved);
   if (resolved.kind === 'Refused') return judged(denied(raw, factsWithoutNames(raw), resolved.decision));

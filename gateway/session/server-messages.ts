@@ -8,6 +8,7 @@ import {
 import { ProtocolError } from '../wire/errors.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
 import { cutCompleted, cutFailed, cutReady } from './cut.ts';
+import { undoneBeyond } from './max-rows.ts';
 import type { Portal, Running } from './names.ts';
 import { readRows } from './question.ts';
 import { encodeRefusal, SQLSTATE } from './refusal.ts';
@@ -119,6 +120,7 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
     return;
   }
   const running = head.running[head.at];
+  if (undoneBeyond(s, head, raw, tag)) return;
   if (head.cut !== null) {
     if (!cutCompleted(s, head, raw, tag)) return;
   } else s.port.toClient(raw);
@@ -133,6 +135,7 @@ function onComplete(s: SessionState, raw: Buffer, tag: string | null): void {
 function onSuspended(s: SessionState, raw: Buffer): void {
   const head = expect(s, 'Execute');
   const [running] = head.running;
+  if (undoneBeyond(s, head, raw, null)) return;
   if (running !== undefined) running.suspended = true;
   s.replies.shift();
   s.port.toClient(raw);
@@ -163,11 +166,13 @@ function onError(s: SessionState, raw: Buffer, body: Buffer): void {
     return;
   }
   const ours = isOurs(head, code, fields.get('M') ?? '');
+  // Cancelled by us: the record says what the client is told.
+  const outcome = code === SQLSTATE.queryCanceled ? (head.cut?.refusal.code ?? code) : code;
   if (head.question !== null) questionFailed(s, head, fields.get('M') ?? code);
   else if (ours) s.port.toClient(encodeRefusal(head.refusal!));
   else if (head.cut !== null) cutFailed(s, head, raw, code);
   else s.port.toClient(raw);
-  failStatements(s, head, code, ours);
+  failStatements(s, head, { code, outcome, ours });
   if (head.kind === 'Query' || head.kind === 'FunctionCall') undoUnreached(s, head);
   else skipToSync(s);
 }
@@ -198,12 +203,19 @@ function questionFailed(s: SessionState, head: Reply, message: string): void {
   );
 }
 
-function failStatements(s: SessionState, head: Reply, code: string, ours: boolean): void {
+interface Failure {
+  /** SQLSTATE of the server, and the one that the record has. */
+  readonly code: string;
+  readonly outcome: string;
+  readonly ours: boolean;
+}
+
+function failStatements(s: SessionState, head: Reply, { code, outcome, ours }: Failure): void {
   for (const [i, running] of head.running.entries()) {
     if (i < head.at) continue;
     if (i > head.at) s.finish(running, 'Skipped');
     else if (ours || head.kind === 'Refused') s.finish(running, 'Denied', head.refusal?.code ?? code);
-    else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', code);
+    else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', outcome);
   }
 }
 

@@ -27,6 +27,8 @@ import { onQuery, onQueryHead } from './client-simple.ts';
 import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
 import type { Need } from './judged.ts';
+import { isHeld } from './max-rows.ts';
+import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
 import { onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
@@ -95,7 +97,8 @@ export class Session {
     if (step.kind === 'message') onServerMessage(s, step.type, step.raw, step.body);
     else if (step.kind === 'run') this.#serverRun(step.type, step.raw, step.count);
     else this.#serverHead(step.type, step.raw);
-    if (this.#waiting !== null && s.replies.length === 0) this.#retry();
+    // A statement in copy-in mode is answered only when the client has sent its data.
+    if (this.#waiting !== null && (s.replies.length === 0 || s.copyIn)) this.#retry();
   }
 
   /** Something that the environment was asked for is there. */
@@ -137,9 +140,12 @@ export class Session {
       s.spillForwarded = false;
       return null;
     }
+    if (s.counting && isHeld(s, step.type)) return { kind: 'Answers' };
     if (STATEMENTS.has(step.type)) {
       const over = s.env.over(s.now);
       if (over !== null) return this.#end(over.reason, encodeRefusal(over.refusal, true));
+      const pins = pinsNeeded(s);
+      if (pins !== null) return pins;
     }
     return step.kind === 'head'
       ? this.#clientHead(step.type, step.raw)

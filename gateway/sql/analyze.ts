@@ -1,7 +1,7 @@
 import { type Fields, type Typed, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import { readsOf } from './columns.ts';
-import { effectsOf, isPlannedOnly, returnsRows } from './effects.ts';
+import { effectsOf, isCounted, isPlannedOnly, returnsRows } from './effects.ts';
 import type { Analysis, Place, RawRelation, RawStatement } from './facts.ts';
 import type { Findings } from './findings.ts';
 import { freeConstants } from './literals.ts';
@@ -57,15 +57,16 @@ function analyzeStatement(node: unknown, source: Buffer): RawStatement {
   const found = walk(node, source, top !== undefined && isPlannedOnly(top));
   if (top === undefined || kind === undefined) {
     found.unknown.push(top === undefined ? 'an empty statement' : `the statement ${top.type}`);
-    return { ...build('Unknown', found), effects: [], returnsRows: false };
+    return { ...build('Unknown', found), effects: [], countsRows: false, returnsRows: false };
   }
   for (const cls of kind.classes) found.classes.add(cls);
   REFINEMENTS[top.type]?.(top.fields, found, top);
   const effects = effectsOf(top, (query) => analyzeStatement(query, source));
-  return { ...build(kind.primary, found), effects, returnsRows: returnsRows(top) };
+  const countsRows = isCounted(top, found.dataModifying);
+  return { ...build(kind.primary, found), effects, countsRows, returnsRows: returnsRows(top) };
 }
 
-type Built = Omit<RawStatement, 'effects' | 'returnsRows'>;
+type Built = Omit<RawStatement, 'effects' | 'countsRows' | 'returnsRows'>;
 
 function build(primary: StatementClass, found: Findings): Built {
   if (found.unknown.length > 0) found.classes.add('Unknown');

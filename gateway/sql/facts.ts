@@ -53,6 +53,8 @@ export interface RawReach {
   readonly openIfNotNull?: readonly (readonly string[])[];
   /** If the target has this column (other relations are in scope, and it has no qualifier): Filtered, and equated. */
   readonly ifOwn?: readonly { readonly column: string; readonly equated: readonly string[] }[];
+  /** The most rows that it can concern if it is Keyed; absent: not known. */
+  readonly most?: number;
 }
 
 export interface RawFunction {
@@ -141,6 +143,8 @@ export interface RawStatement {
   readonly readOnly: boolean;
   /** How deep queries are nested: 1 is a query, 2 one in it. */
   readonly nesting: number;
+  /** Its command tag tells how many rows it changes, all of them; of EXECUTE, those that the prepared statement changes. */
+  readonly countsRows: boolean;
   /** A result set of unbounded size may come back. */
   readonly returnsRows: boolean;
   /** Lowest server major that reads this text as the grammar here does. */
@@ -195,6 +199,8 @@ export interface RelationUse {
   readonly door?: SyntaxDoor | LinkDoor;
   /** The relation behind whose door it stands; left out: the statement names it. */
   readonly of?: QualifiedName;
+  /** The most rows that it can concern; absent: not known. */
+  readonly most?: number;
   /** Columns, where the statement names the relation; `*`: all, or too many to tell. */
   readonly reads?: readonly string[];
   readonly writes?: readonly string[];

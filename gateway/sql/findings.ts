@@ -26,6 +26,8 @@ export interface Findings {
   asks: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
+  /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
+  dataModifying: number;
   minMajor: number;
   nesting: number;
 }
@@ -46,6 +48,7 @@ export function nothing(): Findings {
     functionItems: new Set(),
     asks: false,
     writes: false,
+    dataModifying: 0,
     minMajor: 14,
     nesting: 0,
   };

@@ -25,6 +25,7 @@ export function analyzeFunctionCall(fn: KnownFunction, parameters: number): RawS
     returnsRows: true,
     minMajor: 14,
     nesting: 0,
+    countsRows: false,
     unknown,
   };
 }

@@ -100,15 +100,32 @@ const CONSTANTS: Keys = isFixed;
 
 /** Columns that top-level conjuncts equate with constants or parameters. */
 function equated(where: unknown, target: Target, keys: Keys): string[] {
-  const columns: string[] = [];
+  return conjuncts(where).flatMap((fields) => equatedBy(fields, target, keys));
+}
+
+/** The most rows that a condition can select if the columns that it equates hold a key: the product of its lists. */
+export function mostKeys(where: unknown, target: Target): number {
+  return conjuncts(where)
+    .filter((fields) => equatedBy(fields, target, CONSTANTS).length > 0)
+    .reduce((product, { rexpr }) => product * Math.max(1, listed(rexpr).length), 1);
+}
+
+/** The members of IN (…) and ANY (ARRAY[…]). */
+function listed(right: unknown): readonly unknown[] {
+  return list(as(right, 'List')?.items ?? as(right, 'A_ArrayExpr')?.elements);
+}
+
+/** The comparisons that must all hold. */
+function conjuncts(where: unknown): Fields[] {
+  const found: Fields[] = [];
   const stack: unknown[] = [where];
   while (stack.length > 0) {
     const typed = unwrap(stack.pop());
-    if (typed?.type === 'A_Expr') columns.push(...equatedBy(typed.fields, target, keys));
+    if (typed?.type === 'A_Expr') found.push(typed.fields);
     if (typed?.type !== 'BoolExpr' || typed.fields.boolop !== 'AND_EXPR') continue;
     for (const arg of list(typed.fields.args)) stack.push(arg);
   }
-  return columns;
+  return found;
 }
 
 function equatedBy(fields: Fields, target: Target, keys: Keys): string[] {

@@ -24,6 +24,8 @@ export interface Arrival {
   /** Columns that are read and set; `*`: all, or not known which. */
   readonly reads: readonly string[];
   readonly writes: readonly string[];
+  /** The most rows that it can concern if it is Keyed. */
+  readonly most?: number | undefined;
 }
 
 interface Way {
@@ -86,7 +88,10 @@ function throughView(at: Arrival, way: Way, rules: readonly KnownRule[]): Arriva
   const base = query === undefined ? undefined : way.around.definition(query)?.base;
   const relation = base == null ? undefined : way.around.relation(base.relation);
   if (base == null || relation === undefined) return searched;
-  return [...searched, { ...behind(at, 'View'), relation, verb: at.verb, reach: at.reach, only: base.only }];
+  return [
+    ...searched,
+    { ...behind(at, 'View'), relation, verb: at.verb, reach: at.reach, most: at.most, only: base.only },
+  ];
 }
 
 /** The relations of a view's query, read or locked. */

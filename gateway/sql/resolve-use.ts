@@ -52,6 +52,7 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
     verb,
     reach,
     door,
+    ...(reach === 'Keyed' && at.most !== undefined ? { most: at.most } : {}),
     ...(of === null ? { reads: at.reads, writes: at.writes } : { of }),
     ...(family.ancestors.length === 0 ? {} : { ancestors: family.ancestors }),
     ...(relation.links?.partition === true ? { partition: true } : {}),

@@ -123,6 +123,7 @@ function resolveRelation(
       of: null,
       only: raw.only === true,
       cascade: raw.cascade === true,
+      most: raw.reach?.most,
       reads: raw.reads,
       writes: raw.writes,
     },

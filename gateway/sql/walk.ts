@@ -184,6 +184,7 @@ function queryNamed(scope: Scope | null, name: string): unknown {
 
 /** What a data-modifying statement does to its target; the context of its parts. */
 function visitWrite({ type, fields, context }: Item, scope: Scope | null, found: Findings): Context {
+  found.dataModifying += 1;
   const find: FindQuery = (name) => queryNamed(scope, name);
   const [own, ...also] = writesOf(type, fields, find) as [Write, ...Write[]];
   const target = fields.relation as Fields;

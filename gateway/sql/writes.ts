@@ -1,7 +1,7 @@
 import { as, constant, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { RawReach } from './facts.ts';
-import { FILTERED, isRestricted, type Keys, reachOf, UNBOUNDED, VALUES } from './reach.ts';
+import { FILTERED, isRestricted, type Keys, mostKeys, reachOf, UNBOUNDED, VALUES } from './reach.ts';
 import { AGGREGATES } from './subqueries.ts';
 import { anyOf, type FindQuery, nameOf, targetOf } from './target.ts';
 
@@ -23,7 +23,8 @@ export function writesOf(type: string, fields: Fields, find: FindQuery): Write[]
       return mergeWrites(fields, find);
     default: {
       const others = list(type === 'UpdateStmt' ? fields.fromClause : fields.usingClause);
-      const reach = reachOf(fields.whereClause, targetOf(target, others, find));
+      const own = targetOf(target, others, find);
+      const reach = { ...reachOf(fields.whereClause, own), most: mostKeys(fields.whereClause, own) };
       return [
         type === 'UpdateStmt'
           ? { verb: 'Update', reach, columns: columnsSet(fields.targetList) }
@@ -51,9 +52,16 @@ function insertWrites(fields: Fields, find: FindQuery): Write[] {
 
 /** VALUES say which rows; a query says it by its own restriction. */
 function insertReach(query: Fields | undefined, find: FindQuery): RawReach {
-  if (query === undefined) return VALUES;
+  if (query === undefined) return { ...VALUES, most: 1 };
   if (isOpen(query, find)) return UNBOUNDED;
-  return query.valuesLists === undefined ? FILTERED : VALUES;
+  if (query.valuesLists === undefined) return FILTERED;
+  const rows = list(query.valuesLists).map((row) => list(as(row, 'List')?.items));
+  // A function in VALUES may return a set.
+  return rows.every((row) => row.every(isPlain)) ? { ...VALUES, most: rows.length } : VALUES;
+}
+
+function isPlain(value: unknown): boolean {
+  return isFixed(value) || as(value, 'SetToDefault') !== undefined;
 }
 
 /** More columns than this are all of them. */

@@ -41,6 +41,24 @@ describe('a table and its kin', () => {
     });
   });
 
+  test('rows that the server does not count are not within maxRows', () => {
+    const policies = [
+      policy('p', [
+        rule('few', { statements: ['Delete'], relations: ['app.*'], reach: ['Keyed', 'Filtered'], maxRows: 5 }),
+      ]),
+    ];
+    const parent = { ...use('Delete', 'app.parent', 'Keyed'), most: 1 };
+    const owned = { ...use('Delete', 'app.owned', 'Filtered'), of: name('app.parent') };
+    const decided = (...relations: RelationUse[]) =>
+      decide(inForce(policies), facts('Delete', { classes: [], relations }), NOON);
+    expect(decided(parent)).toMatchObject({ verdict: 'Allow' });
+    expect(decided(parent, { ...owned, door: 'ForeignKey' })).toMatchObject({
+      verdict: 'Deny',
+      message: expect.stringContaining('does not count Filtered Delete on app.owned (by a foreign key to app.parent)'),
+    });
+    expect(decided({ ...owned, door: 'View' })).toMatchObject({ verdict: 'Allow', maxRows: { rows: 5 } });
+  });
+
   test('a refusal says by which door', () => {
     const seen = { ...use('Select', 'secret.pay'), door: 'View', of: name('app.report') } as const;
     expect(verdict('Allow', 'app.*', seen)).toMatchObject({
