@@ -1,3 +1,4 @@
+import type { DecisionCost } from './decisions.ts';
 import { type Machine, median } from './machine.ts';
 import type { IdleMemory, WideValue } from './memory.ts';
 import type { Options } from './options.ts';
@@ -20,6 +21,7 @@ export interface Results {
   readonly bulk: readonly BulkRead[];
   readonly wide: readonly WideValue[];
   readonly idle: readonly IdleMemory[];
+  readonly decisions: readonly DecisionCost[];
 }
 
 const MIB = 1_048_576;
@@ -36,6 +38,8 @@ export function renderPage(results: Results, date: Date): string {
     '## Durability and TLS',
     "Prepared, 16 clients. `gateway` is durability Written without TLS; `gateway-synced` waits for the disk before each transaction's statements reach the server; `gateway-tls` is Written with TLS between client and gateway.",
     beside(results),
+    '## Decisions',
+    decisionTable(results),
     '## Bulk read',
     bulkTable(results),
     '## One wide value',
@@ -195,6 +199,11 @@ function idleTable({ idle }: Results): string {
     show((idleBytes - emptyBytes) / sessions / 1024, 0),
   ]);
   return table(['', 'sessions', 'before, MiB', 'with them, MiB', 'KiB each'], rows);
+}
+
+function decisionTable({ decisions }: Results): string {
+  const rows = decisions.map(({ name, microseconds }) => [name, show(microseconds, 2)]);
+  return `A statement of 70 bytes with two literals, without network and server.\n\n${table(['', 'µs'], rows)}`;
 }
 
 function goals(results: Results): string {

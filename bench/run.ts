@@ -6,6 +6,7 @@ import fs from 'node:fs/promises';
 import { findTools } from '../drivers/tools.ts';
 import { type Postgres, startPostgres } from '../test/kit/postgres.ts';
 import { BENCH_ROLE, type Contender, direct, gateway, pgbouncer } from './contenders.ts';
+import { decisionCosts } from './decisions.ts';
 import { inspectMachine } from './machine.ts';
 import { type IdleMemory, idleMemory, type WideValue, wideValue } from './memory.ts';
 import { readOptions } from './options.ts';
@@ -62,7 +63,8 @@ async function measure(server: Postgres): Promise<void> {
   await start('gateway-tls', () => gateway('gateway-tls', server, 'Written', true));
   const beside = contenders.filter(({ name }) => !['pgbouncer', 'direct'].includes(name));
   samples.push(...(await extras(beside)));
-  await publish({ machine: await inspectMachine(), options, samples, bulk, wide, idle });
+  const decisions = await decisionCosts();
+  await publish({ machine: await inspectMachine(), options, samples, bulk, wide, idle, decisions });
 }
 
 async function start(name: string, make: () => Promise<Contender>): Promise<void> {
@@ -130,6 +132,7 @@ async function publish(results: Results): Promise<void> {
     ...results.bulk.map((row) => ({ kind: 'bulk', ...row })),
     ...results.wide.map((row) => ({ kind: 'wide', ...row })),
     ...results.idle.map((row) => ({ kind: 'idle', ...row })),
+    ...results.decisions.map((row) => ({ kind: 'decision', ...row })),
     { kind: 'machine', ...results.machine },
   ];
   const now = new Date();

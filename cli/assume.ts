@@ -29,8 +29,11 @@ const NOTHING: KnownCatalog = {
       : undefined,
   functions: () => [],
   functionByOid: () => undefined,
-  userType: () => ({ safe: true }),
-  userOperator: () => ({ safe: true }),
+  userType: () => ({ oid: 0, safe: true, runs: [], holds: [] }),
+  userTypeByOid: () => undefined,
+  userOperators: () => [{ args: 2, left: [], right: [], runs: undefined }],
+  userCasts: [],
+  typesHeld: () => [],
 };
 
 /** Names against a catalogue, as a fresh session of a role without a schema of its own finds them; null: there is none. */
@@ -45,21 +48,21 @@ export function namesFor(document: ConfigDocument, catalog: KnownCatalog | null)
         functions: new Map<string, KnownFunction[]>(),
       };
       const environment = { catalog: catalog ?? NOTHING, searchPath: SEARCH_PATH, overlay, localNames: false };
-      for (;;) {
-        const resolution = resolve(raw, environment);
-        if (resolution.kind === 'Facts') return resolution;
-        for (const name of resolution.relations) {
-          overlay.relations.set(nameKey(name.schema, name.name), catalog === null ? table(name, assumptions) : null);
-        }
-        for (const name of resolution.functions) {
-          overlay.functions.set(
-            nameKey(name.schema, name.name),
-            catalog === null ? [fn(name, listed, assumptions)] : [],
-          );
-        }
+      let resolution = resolve(raw, environment);
+      for (; resolution.kind === 'Ask'; resolution = resolve(raw, environment)) {
+        for (const name of resolution.relations)
+          overlay.relations.set(keyOf(name), catalog === null ? table(name, assumptions) : null);
+        for (const name of resolution.functions)
+          overlay.functions.set(keyOf(name), catalog === null ? [fn(name, listed, assumptions)] : []);
       }
+      if (resolution.kind === 'Load') throw new Error('the definitions of views have not been read');
+      return resolution;
     },
   };
+}
+
+function keyOf({ schema, name }: WrittenName): string {
+  return nameKey(schema, name);
 }
 
 function table({ schema, name }: WrittenName, assumptions: Set<string>): KnownRelation {
@@ -74,6 +77,7 @@ function fn({ schema, name }: WrittenName, listed: readonly string[], assumption
   const written = listed.find((one) => one.startsWith(`${place}.${name}(`));
   const args = written?.slice(written.indexOf('(') + 1, -1) ?? '…';
   assumptions.add(`${place}.${name}(${args}) is a function of yours`);
-  const any = { minArgs: 0, maxArgs: Number.POSITIVE_INFINITY };
-  return { schema: place, name, arguments: args, ...any, safe: false, builtin: false };
+  const any = { oid: 0, minArgs: 0, maxArgs: Number.POSITIVE_INFINITY, classes: [], returns: [] };
+  const code = { volatile: 'v', securityDefiner: false, language: 'sql', extension: null } as const;
+  return { schema: place, name, arguments: args, ...any, ...code, safe: false, builtin: false };
 }

@@ -4,8 +4,11 @@ import { text as readAll } from 'node:stream/consumers';
 import { ListenError } from '../gateway/net/listener.ts';
 import { didYouMean } from '../operator/api/closest.ts';
 import { dev, report } from './dev.ts';
-import { explain, render } from './explain.ts';
-import { loadProject } from './project.ts';
+import { explain } from './explain.ts';
+import { loadProject, loadProposal } from './project.ts';
+import { renderExplanation } from './render-explain.ts';
+import { renderReport } from './render-try.ts';
+import { tryProposal } from './try-proposal.ts';
 import { all, type Call, CommandError, type Options, one, readCall, readPort, UsageError } from './usage.ts';
 
 const HELP = `postern: an identity-aware gateway for PostgreSQL
@@ -16,6 +19,7 @@ Commands:
   dev       Run a gateway from manifests on 127.0.0.1
   validate  Check manifests
   explain   Say what a gateway would decide about SQL, and why
+  try       Replay a recorded log against proposed policies
 
 "postern COMMAND --help" says more. "postern --version" prints the version.
 Exit codes: 0 done, 1 refused (bad manifests, denied SQL), 2 the call is wrong.
@@ -34,6 +38,8 @@ interface Command {
   readonly usage: string;
   readonly options: Options;
   run(call: Call): Promise<number>;
+  /** Exit code for what goes wrong and is explained in full; 1 unless given. */
+  readonly failed?: number;
 }
 
 const DEV: Command = {
@@ -87,15 +93,15 @@ ${MANIFESTS}`,
 const EXPLAIN: Command = {
   usage: `Usage: postern explain -f FILE|DIR [-f …] --as USER [OPTIONS] SQL
 
-Says what the gateway would decide about each statement of SQL at the beginning of a session, which object and rule
-decide, and what it understood. "-" in place of SQL reads standard input.
+Says what the gateway would decide about each statement of SQL at the beginning of a session: the facts, every rule that
+matches in the order in which they are looked at, the verdict and why. "-" in place of SQL reads standard input.
 
 ${MANIFESTS}      --as USER         The user name, as the issuer gives it
       --group GROUP     A group of the user; can be repeated
       --role ROLE       The database role to ask for (the user parameter); the first offered one unless given
       --database NAME   The database; the role's own unless given
-      --live            Ask the gateway's database what names mean; else they are taken for granted
-      --output FORMAT   text (default) or json
+      --server          Ask the gateway's database what names mean; else they are taken for granted
+  -o, --output FORMAT   text (default) or json
 
 Exit code 1: a statement would be denied.
 `,
@@ -105,26 +111,28 @@ Exit code 1: a statement would be denied.
     group: { type: 'string', multiple: true },
     role: { type: 'string' },
     database: { type: 'string' },
+    server: { type: 'boolean' },
+    // As it was called at first.
     live: { type: 'boolean' },
     output: { type: 'string', short: 'o' },
   },
   async run({ values, positionals }) {
     const [sql, ...more] = positionals;
     const user = one(values, 'as');
-    const output = one(values, 'output') ?? 'text';
+    const output = readOutput(values);
     if (user === null) throw new UsageError('say with --as whose statement it is');
     if (sql === undefined) throw new UsageError('give the SQL, in quotes, or - for standard input');
-    if (output !== 'text' && output !== 'json') throw new UsageError(`--output ${output}: text or json`);
     noMore(more);
+    const server = values.has('server') || values.has('live');
     const project = loadProject(files(values), one(values, 'gateway'));
     if (!project.ok) return report(project.errors);
-    if (values.has('live') && project.missing.length > 0) return report(project.missing);
+    if (server && project.missing.length > 0) return report(project.missing);
     const options = {
       user,
       groups: all(values, 'group'),
       role: one(values, 'role'),
       database: one(values, 'database'),
-      live: values.has('live'),
+      server,
     };
     const explanation = await explain(
       project.document,
@@ -132,23 +140,68 @@ Exit code 1: a statement would be denied.
       sql === '-' ? await readAll(process.stdin) : sql,
       options,
     );
-    console.log(output === 'json' ? JSON.stringify(explanation, null, 2) : render(explanation, options));
+    console.log(output === 'json' ? JSON.stringify(explanation, null, 2) : renderExplanation(explanation, options));
     const allowed =
       explanation.kind === 'Statements' && explanation.statements.every(({ decision }) => decision.verdict === 'Allow');
     return allowed ? 0 : 1;
   },
 };
 
+const TRY: Command = {
+  usage: `Usage: postern try -f FILE|DIR [-f …] --log FILE|DIR [OPTIONS]
+
+Replays the statements of a recorded log against proposed policies, and says for whom and for what the verdict would be
+another one. What a statement does is taken from its record, as names meant it then.
+
+${MANIFESTS}      --log FILE|DIR    The recorded log: a segment, or a directory with them (--data of the gateway)
+      --server          Ask the gateway's database what the names of recorded texts mean now
+  -o, --output FORMAT   text (default) or json
+
+The PostgresGateway may be left out: then all AccessPolicies count, or with --gateway those for that one.
+Exit codes: 0 nothing would change, 1 something would, 2 it cannot be said.
+`,
+  options: {
+    ...MANIFEST_OPTIONS,
+    log: { type: 'string' },
+    server: { type: 'boolean' },
+    output: { type: 'string', short: 'o' },
+  },
+  async run({ values, positionals }) {
+    noMore(positionals);
+    const log = one(values, 'log');
+    const output = readOutput(values);
+    if (log === null) throw new UsageError('name the recorded log with --log');
+    const server = values.has('server');
+    const proposal = loadProposal(files(values), one(values, 'gateway'), server);
+    if (!proposal.ok) {
+      report(proposal.errors);
+      return 2;
+    }
+    const found = await tryProposal(log, proposal, server);
+    if (found.statements === 0) throw new CommandError(`${log}: there is no statement of a gateway in it`);
+    console.log(output === 'json' ? JSON.stringify(found, null, 2) : renderReport(found));
+    return found.changes.length === 0 ? 0 : 1;
+  },
+  failed: 2,
+};
+
 const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['dev', DEV],
   ['validate', VALIDATE],
   ['explain', EXPLAIN],
+  ['try', TRY],
 ]);
 
 function files(values: Call['values']): readonly string[] {
   const given = all(values, 'file');
   if (given.length === 0) throw new UsageError('name the manifests with -f');
   return given;
+}
+
+function readOutput(values: Call['values']): 'text' | 'json' {
+  const output = one(values, 'output') ?? 'text';
+  if (output !== 'text' && output !== 'json') throw new UsageError(`--output ${output}: text or json`);
+  return output;
 }
 
 function noMore(positionals: readonly string[]): void {
@@ -185,7 +238,13 @@ async function run(args: readonly string[]): Promise<number> {
     console.log(command.usage);
     return 0;
   }
-  return await command.run(call);
+  try {
+    return await command.run(call);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    console.error(`postern: ${error.message}`);
+    return command.failed ?? 1;
+  }
 }
 
 try {
@@ -194,7 +253,7 @@ try {
   const { message, stack } = error as Error;
   console.error(`postern: ${message}`);
   if (error instanceof UsageError) console.error('See postern --help.');
-  else if (!(error instanceof ListenError || error instanceof CommandError)) console.error(stack);
+  else if (!(error instanceof ListenError)) console.error(stack);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
 // What is still open (a parser's thread, a socket that lingers) must not keep the command.

@@ -1,9 +1,11 @@
-import type { ConfigDocument } from '../gateway/config/document.ts';
+import type { ConfigDocument, Policy } from '../gateway/config/document.ts';
 import type { FieldError } from '../operator/api/problem.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
 import { checkManifest, type Manifest } from '../operator/api/validate.ts';
 import { compile } from '../operator/plan/compile.ts';
+import { compilePolicy } from '../operator/plan/policy.ts';
+import type { Problem } from '../operator/plan/problems.ts';
 import { type Loaded, loadManifests } from './manifests.ts';
 import { checkSecrets, readSecrets, type Secrets } from './secrets.ts';
 
@@ -19,8 +21,55 @@ export type Project =
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
 
+/** Policies to try: of a project, or by themselves, without the gateway they are for. */
+export type Proposal =
+  | {
+      readonly ok: true;
+      readonly policies: readonly Policy[];
+      /** null: the manifests hold none. */
+      readonly project: (Project & { readonly ok: true }) | null;
+    }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
 /** Reads, validates and compiles what belongs to one gateway; `name` is needed only where there are several. */
 export function loadProject(paths: readonly string[], name: string | null): Project {
+  const read = readManifests(paths);
+  if (!read.ok) return read;
+  const gateway = choose([...read.ours.keys()], name);
+  if (typeof gateway === 'string') return { ok: false, errors: [gateway] };
+  return build(gateway, read);
+}
+
+/**
+ * Reads policies, with the gateway if it is there or is `needed`; `name` chooses one of several, or says whose policies
+ * are meant.
+ */
+export function loadProposal(paths: readonly string[], name: string | null, needed: boolean): Proposal {
+  const read = readManifests(paths);
+  if (!read.ok) return read;
+  const manifests = [...read.ours.keys()];
+  if (ofKind(manifests, 'PostgresGateway').length > 0 || needed) {
+    const project = loadProject(paths, name);
+    return project.ok ? { ok: true, policies: project.document.policies, project } : project;
+  }
+  const policies = ofKind(manifests, 'AccessPolicy').filter(
+    ({ spec }) => name === null || spec.targetRefs.some((target) => target.name === name),
+  );
+  if (policies.length === 0) return { ok: false, errors: ['no AccessPolicy is among the manifests'] };
+  const problems: Problem[] = [];
+  const roles = policies.flatMap(({ spec }) => spec.role ?? []);
+  const compiled = policies.map((policy) => compilePolicy(policy, roles, problems));
+  const sorted = compiled.sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
+  return problems.length === 0
+    ? { ok: true, policies: sorted, project: null }
+    : { ok: false, errors: describeAll(problems, read) };
+}
+
+type Read =
+  | { readonly ok: true; readonly ours: ReadonlyMap<Manifest, Loaded>; readonly objects: readonly Loaded[] }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
+function readManifests(paths: readonly string[]): Read {
   const { objects, errors } = loadManifests(paths);
   const found = [...errors, ...duplicates(objects)];
   const ours = new Map<Manifest, Loaded>();
@@ -29,10 +78,7 @@ export function loadProject(paths: readonly string[], name: string | null): Proj
     if (checked.ok) ours.set(checked.manifest, loaded);
     else found.push(...checked.errors.map(({ path, message }) => describe(loaded, path, message)));
   }
-  if (found.length > 0) return { ok: false, errors: found };
-  const gateway = choose([...ours.keys()], name);
-  if (typeof gateway === 'string') return { ok: false, errors: [gateway] };
-  return build(gateway, ours, objects);
+  return found.length > 0 ? { ok: false, errors: found } : { ok: true, ours, objects };
 }
 
 /** The gateway that is meant, or why there is none. */
@@ -47,7 +93,8 @@ function choose(manifests: readonly Manifest[], name: string | null): PostgresGa
   return `no PostgresGateway ${name} is among the manifests${names === '' ? '' : `; there is ${names}`}`;
 }
 
-function build(gateway: PostgresGateway, ours: ReadonlyMap<Manifest, Loaded>, objects: readonly Loaded[]): Project {
+function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Project {
+  const { ours, objects } = read;
   const manifests = [...ours.keys()];
   const plan = compile({
     gateway,
@@ -55,11 +102,8 @@ function build(gateway: PostgresGateway, ours: ReadonlyMap<Manifest, Loaded>, ob
     maskingRules: ofKind(manifests, 'MaskingRule'),
     clusterIssuer: null,
   });
-  const at = new Map([...ours].map(([manifest, loaded]) => [key(manifest), loaded]));
   const errors = [
-    ...plan.problems.map(({ object, path, message }) =>
-      describe(at.get(`${object.kind}/${object.namespace}/${object.name}`)!, path, message),
-    ),
+    ...describeAll(plan.problems, read),
     ...ofKind(manifests, 'AccessRequest').map((request) =>
       describe(ours.get(request)!, 'kind', 'AccessRequest is not available in this version: nobody can approve yet'),
     ),
@@ -70,6 +114,13 @@ function build(gateway: PostgresGateway, ours: ReadonlyMap<Manifest, Loaded>, ob
   errors.push(...incomplete.map(said));
   if (plan.document === null || errors.length > 0) return { ok: false, errors };
   return { ok: true, document: plan.document, secrets, missing: missing.map(said) };
+}
+
+function describeAll(problems: readonly Problem[], { ours }: Read & { readonly ok: true }): string[] {
+  const at = new Map([...ours].map(([manifest, loaded]) => [key(manifest), loaded]));
+  return problems.map(({ object, path, message }) =>
+    describe(at.get(`${object.kind}/${object.namespace}/${object.name}`)!, path, message),
+  );
 }
 
 function ofKind<K extends Manifest['kind']>(manifests: readonly Manifest[], kind: K): Extract<Manifest, { kind: K }>[] {

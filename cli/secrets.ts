@@ -1,3 +1,4 @@
+import { readReceiver } from '../gateway/alerts/receiver.ts';
 import type { SecretSource } from '../gateway/config/document.ts';
 import type { FieldError } from '../operator/api/problem.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
@@ -47,11 +48,19 @@ export function checkSecrets(
         .filter((key) => secrets.read(secret, key) === undefined)
         .map((key) => ({ path, message: `Secret ${secret} has no key ${key}` })),
     );
-  return { missing, incomplete };
+  return { missing, incomplete: [...incomplete, ...unusable(gateway, secrets)] };
+}
+
+/** The Secret that tells where alerts go, if it cannot be used. */
+function unusable({ spec }: PostgresGateway, secrets: Secrets): readonly FieldError[] {
+  const name = spec.audit?.alerts?.webhookSecretRef?.name;
+  if (name === undefined || !secrets.has(name)) return [];
+  const receiver = readReceiver(secrets, name);
+  return typeof receiver === 'string' ? [{ path: 'spec.audit.alerts.webhookSecretRef', message: receiver }] : [];
 }
 
 function wantedBy({ spec }: PostgresGateway): Wanted[] {
-  const { upstream, tls, identity } = spec;
+  const { upstream, tls, identity, audit } = spec;
   const authority = (path: string, reference: { name: string; key: string } | undefined): Wanted[] =>
     reference === undefined ? [] : [{ path: `${path}.caSecretRef`, secret: reference.name, keys: [reference.key] }];
   return [
@@ -64,6 +73,9 @@ function wantedBy({ spec }: PostgresGateway): Wanted[] {
     ...(tls.secretRef === undefined
       ? []
       : [{ path: 'spec.tls.secretRef', secret: tls.secretRef.name, keys: ['tls.crt', 'tls.key'] }]),
+    ...(audit?.alerts?.webhookSecretRef === undefined
+      ? []
+      : [{ path: 'spec.audit.alerts.webhookSecretRef', secret: audit.alerts.webhookSecretRef.name, keys: [] }]),
     ...authority('spec.identity.certificates', identity.certificates?.caSecretRef),
     ...(identity.issuers ?? []).flatMap(({ caSecretRef }, i) => authority(`spec.identity.issuers[${i}]`, caSecretRef)),
   ];

@@ -15,6 +15,8 @@ import { dialUpstream, type UpstreamConnection } from './net/upstream.ts';
 import { UpstreamError } from './net/upstream-error.ts';
 import { observeSession } from './observe.ts';
 import { pickRole } from './policy/effective.ts';
+import { limiting } from './policy/limits.ts';
+import type { Pins } from './session/environment.ts';
 import { startupSettings } from './startup-settings.ts';
 import {
   encodeAuthentication,
@@ -86,6 +88,9 @@ interface Admitted {
   readonly role: string;
   readonly database: string;
   readonly settings: Map<string, string>;
+  readonly pinned: Pins;
+  /** Gives up its place among the sessions of the identity. */
+  readonly leave: () => void;
 }
 
 /** Whether the identity may have a session here, as whom, and with which settings. */
@@ -110,18 +115,28 @@ function admit(
         : `Connect as one of: ${picked.offered.join(', ')}.`,
     };
   }
-  if (gateway.sessions.count(identity.username) >= document.limits.connectionsPerIdentity) {
-    return {
-      reason: 'LimitReached',
-      code: '53300',
-      message: `too many connections of ${identity.username}`,
-      hint: 'Close some of them; spec.limits.connectionsPerIdentity sets the limit.',
-    };
-  }
   const { effective } = followPolicies(gateway, { identity, ...picked })(now);
   const settings = startupSettings(startup.parameters, effective);
   if (!settings.ok) return { reason: 'NoPolicy', code: '42501', message: settings.message, hint: settings.hint };
-  return { role: picked.role, database: picked.database, settings: settings.settings };
+  const own = effective.limits.sessions;
+  const most = Math.min(document.limits.connectionsPerIdentity, own ?? Number.POSITIVE_INFINITY);
+  const leave = gateway.sessions.enter(identity.username, most);
+  if (leave === null) {
+    const policy = own === most ? limiting(effective.restricting, 'sessions', own) : null;
+    return {
+      reason: 'LimitReached',
+      code: '53300',
+      message: `too many connections of ${identity.username}: ${most} at a time are allowed`,
+      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
+    };
+  }
+  return {
+    role: picked.role,
+    database: picked.database,
+    settings: settings.settings,
+    pinned: effective.session,
+    leave,
+  };
 }
 
 interface Session extends Admitted {
@@ -137,6 +152,7 @@ async function establish(gateway: GatewayParts, session: Session, signal: AbortS
   try {
     upstream = await dialAs(gateway, session, signal);
   } catch (error) {
+    session.leave();
     if (!(error instanceof UpstreamError)) throw error;
     gateway.log.warn(
       { reason: error.code, detail: error.detail, role: session.role },
@@ -169,12 +185,15 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
   const { opened, identity, listener, database, role } = session;
   const { socket } = opened;
   if (socket.destroyed) {
+    session.leave();
     upstream.socket.destroy();
     return;
   }
   const startedAt = gateway.now();
   const version = upstream.parameters.get('server_version') ?? '';
-  const principal: Principal = { identity, database, role, serverMajor: Number.parseInt(version, 10), startedAt };
+  const { pinned } = session;
+  const serverMajor = Number.parseInt(version, 10);
+  const principal: Principal = { identity, database, role, serverMajor, pinned, startedAt };
   const context: SessionContext = {
     id: sessionId(startedAt),
     identity,
@@ -188,6 +207,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
   };
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
   const leaveDatabase = gateway.catalog.use(database);
+  const alert = gateway.alerts.session(context);
   const cancelUpstream = () =>
     upstream.cancel().catch((error: unknown) => {
       gateway.log.warn({ err: error, role, database }, 'a running statement could not be cancelled');
@@ -204,8 +224,11 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     statementBytes: gateway.revision().document.limits.statementBytes,
     now: gateway.now,
     cancelUpstream,
-    refreshCatalog: (done) => void gateway.catalog.refresh(database).then(done, done),
-    onRecord: (record) => observer.record(record),
+    refreshCatalog: (done) => void gateway.catalog.outdate(database).then(done),
+    onRecord(record) {
+      observer.record(record);
+      alert(record);
+    },
     onForwarded: (seconds) => gateway.metrics.gatewayLatency.observe(seconds),
     onFault: (error) => gateway.log.error({ err: error, role, database }, 'a session failed in an unforeseen way'),
     onEnd: (reason, bytes) => {
@@ -219,7 +242,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     },
   });
   const unregister = gateway.cancels.register(upstream.processId, upstream.secretKey, () => pump.cancel());
-  gateway.sessions.add(pump, identity.username, () => limits(gateway, principal));
+  gateway.sessions.add(pump, { leave: session.leave, idle: () => limits(gateway, principal) });
   welcome(socket, upstream);
   pump.start();
 }

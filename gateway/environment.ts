@@ -7,11 +7,13 @@ import { isExpired } from './identity/expiry.ts';
 import type { Identity } from './identity/identity.ts';
 import { decide } from './policy/decide.ts';
 import { effectivePolicies, selectPolicies } from './policy/effective.ts';
+import { limitDenial } from './policy/limits.ts';
 import { checkSetting } from './policy/settings.ts';
-import type { PoliciesInForce, SessionEnvironment, SessionOver } from './session/environment.ts';
+import type { UsageLedger } from './policy/usage.ts';
+import type { Pins, PoliciesInForce, SessionEnvironment, SessionOver, Usage } from './session/environment.ts';
 import { SQLSTATE } from './session/refusal.ts';
-import { classifyBuiltin } from './sql/builtin.ts';
 import type { Analysis, RawStatement } from './sql/facts.ts';
+import { analyzeFunctionCall } from './sql/function-call.ts';
 import { resolve } from './sql/resolve.ts';
 
 /** What all sessions of a gateway share. */
@@ -20,6 +22,7 @@ export interface Shared {
   readonly analyzer: Analyzer;
   readonly catalog: Catalog;
   readonly audit: AuditLog;
+  readonly usage: UsageLedger;
   readonly now: () => number;
 }
 
@@ -29,6 +32,8 @@ export interface Principal {
   readonly database: string;
   readonly role: string;
   readonly serverMajor: number;
+  /** What the start-up packet held the session to. */
+  readonly pinned: Pins;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
 }
@@ -36,7 +41,7 @@ export interface Principal {
 /** The policies in force for a principal, computed anew only when a revision or an expiry changes them. */
 export function followPolicies(
   shared: Shared,
-  principal: Omit<Principal, 'serverMajor' | 'startedAt'>,
+  principal: Pick<Principal, 'identity' | 'database' | 'role'>,
 ): (now: number) => PoliciesInForce {
   let seen: Revision | null = null;
   let until = 0;
@@ -60,15 +65,17 @@ export function followPolicies(
 }
 
 export function createEnvironment(shared: Shared, principal: Principal, wake: () => void): SessionEnvironment {
-  const { identity, database, serverMajor } = principal;
+  const { identity, database, serverMajor, pinned } = principal;
   const policies = followPolicies(shared, principal);
   /** The last answer that came late: it may be one that no cache keeps. */
   let late: { readonly text: Buffer; readonly analysis: Analysis } | null = null;
   let catalogFailed = false;
+  let definitionsFailed = false;
   return {
     identity,
     serverMajor,
     database,
+    pinned,
     statementBytes: shared.revision().document.limits.statementBytes,
     policies,
     analyze(text) {
@@ -95,10 +102,30 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
       });
       return null;
     },
-    resolve,
+    lastCatalog() {
+      const last = shared.catalog.last(database);
+      if (last === undefined) shared.catalog.ensure(database).catch(() => {}); // said in the log
+      return last;
+    },
+    resolve(raw, environment) {
+      const resolution = resolve(raw, environment);
+      if (resolution.kind === 'Facts' && resolution.missing.length > 0)
+        shared.catalog.define(database, resolution.missing).catch(() => {}); // said in the log
+      if (resolution.kind !== 'Load') return resolution;
+      if (definitionsFailed) {
+        definitionsFailed = false;
+        return undefined;
+      }
+      shared.catalog.define(database, resolution.rules).then(wake, () => {
+        definitionsFailed = true;
+        wake();
+      });
+      return resolution;
+    },
     decide,
     checkSetting,
     functionFacts: (oid, parameters) => functionFacts(shared.catalog, database, { oid, parameters }),
+    usage: usageOf(shared, identity.username, policies),
     auditUnavailable() {
       const { state } = shared.audit;
       return state.available || shared.revision().document.audit.onFailure === 'Allow' ? null : state.reason;
@@ -108,32 +135,33 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
   };
 }
 
+/** Counts only for identities that a policy limits. */
+function usageOf({ usage }: Shared, username: string, policies: SessionEnvironment['policies']): Usage {
+  const limits = (now: number) => policies(now).effective.limits;
+  const daily = (now: number) => limits(now).rowsPerDay !== null || limits(now).bytesPerDay !== null;
+  return {
+    exhausted(now, ahead) {
+      const { effective } = policies(now);
+      const found = usage.exhausted(username, effective.limits, ahead);
+      return found === null ? null : limitDenial(effective, found, now);
+    },
+    addStatement(now) {
+      if (limits(now).statementsPerMinute !== null) usage.addStatement(username);
+    },
+    allowance: (now) => (daily(now) ? usage.allowance(username, limits(now)) : null),
+    addResult(now, rows, bytes) {
+      if (daily(now)) usage.addResult(username, rows, bytes);
+    },
+  };
+}
+
 function functionFacts(
   catalog: Catalog,
   database: string,
   call: { oid: number; parameters: number },
 ): RawStatement | undefined {
   const known = catalog.snapshot(database)?.functionByOid(call.oid);
-  if (known === undefined) return undefined;
-  const builtin = known.schema === 'pg_catalog' ? classifyBuiltin(known.name) : undefined;
-  const unsafe = builtin?.safe === false ? [builtin.cls] : [];
-  return {
-    offset: 0,
-    length: 0,
-    primary: 'Function',
-    classes: ['Function', ...unsafe],
-    relations: [],
-    types: [],
-    settings: [],
-    effects: [],
-    functions: [{ schema: known.schema, name: known.name, args: call.parameters, literals: [], operator: false }],
-    attributes: [],
-    asks: true,
-    readOnly: false,
-    returnsRows: true,
-    minMajor: 14,
-    unknown: [],
-  };
+  return known === undefined ? undefined : analyzeFunctionCall(known, call.parameters);
 }
 
 function isOver(

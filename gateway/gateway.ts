@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
+import { type Alerts, createAlerts } from './alerts/alerts.ts';
 import { createAnalyzer } from './analysis/analyzer.ts';
 import { openAuditLog } from './audit/log.ts';
 import { createStdoutSink, openStdout } from './audit/stdout.ts';
@@ -14,6 +15,7 @@ import { Certificates, type CertificatesConfig } from './net/certificates.ts';
 import { ConnectionCounter, listen, type RunningListener } from './net/listener.ts';
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
+import { UsageLedger } from './policy/usage.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import type { createLogger } from './telemetry/logs.ts';
@@ -32,6 +34,7 @@ export interface GatewayParts extends Shared {
   readonly peers: Peers;
   readonly scramKeys: ScramKeyCache;
   readonly sessions: Sessions;
+  readonly alerts: Alerts;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
   readonly log: Logger;
@@ -63,6 +66,8 @@ export interface Gateway {
 const SWEEP = 1000;
 const CACHE_BYTES = 64 * 1024 * 1024;
 const WATCHDOG = 5000;
+/** How long a gateway that ends tries to deliver alerts, in milliseconds. */
+const ALERT_PATIENCE = 5000;
 
 /** Starts a gateway; rejects with the reason and what to do. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -70,8 +75,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const stop = new AbortController();
   const parts = await createParts(options, metrics, stop.signal);
   let draining = false;
-  const { audit, sessions, authenticator, certificates } = parts;
+  const { alerts, audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
+  warmCatalogs(parts);
   const listeners = await openListeners(options, parts);
   const peers =
     options.peersPort === null
@@ -103,7 +109,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       stop.abort();
       authenticator.close();
       await parts.catalog.close();
-      await audit.close();
+      await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
       await admin.close();
@@ -129,6 +135,15 @@ async function createParts(options: GatewayOptions, metrics: Metrics, stopping: 
     revision,
     analyzer,
     audit: await openAudit(options, document, metrics),
+    alerts: createAlerts({
+      document: () => config.current.document,
+      secrets,
+      log,
+      metrics: metrics.alerts,
+      now: Date.now,
+      random: Math.random,
+    }),
+    usage: new UsageLedger({ monotonic: () => performance.now(), now: Date.now }),
     now: Date.now,
     metrics,
     log,
@@ -179,11 +194,13 @@ function certificateProblem({ tls }: ConfigDocument, certificates: Certificates)
 
 /** What is made at start and stays as it is until the next one. */
 function fixedParts({ listeners, audit, tracing, limits }: ConfigDocument): Record<string, unknown> {
-  return { listeners, audit, tracing, 'limits.statementBytes': limits.statementBytes };
+  // Where alerts go is looked up each time.
+  return { listeners, audit: { ...audit, alerts: null }, tracing, 'limits.statementBytes': limits.statementBytes };
 }
 
 /** Tells the parts that keep something of a revision, the record and the metrics. */
-function followRevisions(config: ConfigSource, { audit, authenticator, metrics, log }: GatewayParts): void {
+function followRevisions(config: ConfigSource, parts: GatewayParts): void {
+  const { audit, authenticator, metrics, log } = parts;
   const started = fixedParts(config.current.document);
   audit.revision({ revision: config.current.revision, previous: null, error: null });
   metrics.revision(config.current.revision);
@@ -201,11 +218,20 @@ function followRevisions(config: ConfigSource, { audit, authenticator, metrics, 
     audit.revision({ revision, previous: result.previous, error: null });
     metrics.revision(revision);
     authenticator.update(config.current.document.identity);
+    warmCatalogs(parts);
     log.info({ revision, previous: result.previous }, 'a new configuration is in force');
     const wanted = fixedParts(config.current.document);
     const fields = Object.keys(wanted).filter((field) => !isDeepStrictEqual(wanted[field], started[field]));
     if (fields.length > 0) log.warn({ revision, fields }, 'these fields count from the next start of the gateway');
   });
+}
+
+/** The catalogues that policies name are read before the first session needs them. */
+function warmCatalogs({ catalog, revision }: GatewayParts): void {
+  const { policies } = revision().document;
+  for (const database of new Set(policies.flatMap(({ databases }) => databases))) {
+    catalog.ensure(database).catch(() => {}); // said in the log
+  }
 }
 
 async function openListeners(options: GatewayOptions, parts: GatewayParts): Promise<Map<string, RunningListener>> {

@@ -2,7 +2,8 @@ import type { Pump } from './net/pump.ts';
 import { SQLSTATE } from './session/refusal.ts';
 
 interface Entry {
-  readonly username: string;
+  /** Gives its place back. */
+  readonly leave: () => void;
   /** Milliseconds of idleness allowed at present. */
   readonly idle: () => number;
 }
@@ -14,23 +15,31 @@ export class Sessions {
   readonly #open = new Map<Pump, Entry>();
   readonly #perUsername = new Map<string, number>();
 
-  add(pump: Pump, username: string, idle: () => number): void {
-    this.#open.set(pump, { username, idle });
-    this.#perUsername.set(username, this.count(username) + 1);
+  /**
+   * A place for one more session of a user name; null: there are `most`. It is taken before the database is dialled, or
+   * many connections at once would all find room (test: "sessions that begin at the same time"). Returns how to leave it.
+   */
+  enter(username: string, most: number): (() => void) | null {
+    const there = this.#perUsername.get(username) ?? 0;
+    if (there >= most) return null;
+    this.#perUsername.set(username, there + 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      const others = (this.#perUsername.get(username) ?? 0) - 1;
+      if (others > 0) this.#perUsername.set(username, others);
+      else this.#perUsername.delete(username);
+    };
+  }
+
+  add(pump: Pump, entry: Entry): void {
+    this.#open.set(pump, entry);
   }
 
   remove(pump: Pump): void {
-    const entry = this.#open.get(pump);
-    if (entry === undefined) return;
+    this.#open.get(pump)?.leave();
     this.#open.delete(pump);
-    const left = this.count(entry.username) - 1;
-    if (left > 0) this.#perUsername.set(entry.username, left);
-    else this.#perUsername.delete(entry.username);
-  }
-
-  /** Open sessions of a user name. */
-  count(username: string): number {
-    return this.#perUsername.get(username) ?? 0;
   }
 
   /** Ends those that have been silent for too long: one in a transaction holds locks as well. */

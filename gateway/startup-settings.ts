@@ -27,7 +27,7 @@ export function startupSettings(
     if (refused !== null) return { ok: false, message: refused, hint: HINT };
   }
   const settings = new Map(asked.map(({ name, value }) => [name, value]));
-  if (!effective.unrestricted) pin(settings, effective);
+  pin(settings, effective);
   return { ok: true, settings };
 }
 
@@ -49,8 +49,8 @@ function onlyLater(name: string, value: string): string | null {
 }
 
 /** ALTER ROLE … SET would otherwise decide how statements are read, how long they run and whether they write. */
-function pin(settings: Map<string, string>, { session }: EffectivePolicies): void {
-  settings.set('standard_conforming_strings', 'on');
+function pin(settings: Map<string, string>, { session, unrestricted }: EffectivePolicies): void {
+  if (!unrestricted) settings.set('standard_conforming_strings', 'on');
   if (session.readOnly) settings.set('default_transaction_read_only', 'on');
   if (session.statementTimeout !== null && !settings.has('statement_timeout')) {
     settings.set('statement_timeout', String(session.statementTimeout));

@@ -25,9 +25,14 @@ const RULES: Readonly<Record<string, Rule>> = {
   'gateway/identity': { values: [], types: ['gateway/config'] },
   // Records what others decided: it needs their vocabulary, never their code; of config only the canonical JSON.
   'gateway/audit': { values: ['gateway/config'], types: ['gateway/identity', 'gateway/policy', 'gateway/sql'] },
+  // Tells outside what the record tells inside: in the record's words, and no more than its redaction lets out.
+  'gateway/alerts': {
+    values: ['gateway/audit'],
+    types: ['gateway/config', 'gateway/identity', 'gateway/policy', 'gateway/sql'],
+  },
   'gateway/telemetry': {
     values: [],
-    types: ['gateway/audit', 'gateway/identity', 'gateway/policy', 'gateway/sql', 'gateway/config'],
+    types: ['gateway/alerts', 'gateway/audit', 'gateway/identity', 'gateway/policy', 'gateway/sql', 'gateway/config'],
   },
   // A pure state machine: the catalogue gives the texts of its questions; all that decides is injected.
   'gateway/session': {
@@ -57,6 +62,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'gateway/policy',
       'gateway/identity',
       'gateway/audit',
+      'gateway/alerts',
       'gateway/telemetry',
       'gateway/session',
       'gateway/analysis',

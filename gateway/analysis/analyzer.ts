@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Analysis } from '../sql/facts.ts';
-import { AnalysisCache } from './cache.ts';
+import { KnownTexts, type Lookup } from './known.ts';
 import type { Answer } from './protocol.ts';
 
 export interface AnalyzerOptions {
@@ -23,8 +23,7 @@ export interface Analyzer {
 
 interface Job {
   readonly id: number;
-  readonly text: Buffer;
-  readonly key: string;
+  readonly lookup: Lookup;
   readonly done: (analysis: Analysis) => void;
 }
 
@@ -49,7 +48,7 @@ const SLOW: Analysis = {
 class Pool implements Analyzer {
   readonly stats = { hits: 0, misses: 0, restarts: 0, timeouts: 0 };
   readonly #options: AnalyzerOptions;
-  readonly #cache: AnalysisCache;
+  readonly #known: KnownTexts;
   readonly #pending = new Map<string, Promise<Analysis>>();
   readonly #waiting: Job[] = [];
   readonly #threads: Thread[] = [];
@@ -58,7 +57,7 @@ class Pool implements Analyzer {
 
   constructor(options: AnalyzerOptions) {
     this.#options = options;
-    this.#cache = new AnalysisCache(options.cacheBytes);
+    this.#known = new KnownTexts(options.cacheBytes);
   }
 
   async start(): Promise<void> {
@@ -75,14 +74,13 @@ class Pool implements Analyzer {
         hint: 'Send data as parameters or by COPY; spec.limits.statementBytes sets the limit.',
       };
     }
-    const key = text.toString('utf8');
-    const known = this.#cache.get(key);
-    if (known !== undefined) {
+    const found = this.#known.find(text);
+    if ('kind' in found) {
       this.stats.hits += 1;
-      return known;
+      return found;
     }
     this.stats.misses += 1;
-    return this.#pending.get(key) ?? this.#submit(text, key);
+    return this.#pending.get(found.exact) ?? this.#submit(found);
   }
 
   async close(): Promise<void> {
@@ -91,13 +89,13 @@ class Pool implements Analyzer {
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
-  #submit(text: Buffer, key: string): Promise<Analysis> {
+  #submit(lookup: Lookup): Promise<Analysis> {
     if (this.#closed) return Promise.resolve(CLOSED);
     const promise = new Promise<Analysis>((done) => {
-      this.#waiting.push({ id: this.#nextId++, text: Buffer.from(text), key, done });
+      this.#waiting.push({ id: this.#nextId++, lookup: { ...lookup, text: Buffer.from(lookup.text) }, done });
     });
-    this.#pending.set(key, promise);
-    void promise.then(() => this.#pending.delete(key));
+    this.#pending.set(lookup.exact, promise);
+    void promise.then(() => this.#pending.delete(lookup.exact));
     this.#dispatch();
     return promise;
   }
@@ -111,9 +109,9 @@ class Pool implements Analyzer {
 
   readonly #callbacks: ThreadCallbacks = {
     free: () => this.#dispatch(),
-    done: (job, analysis, restarted) => {
+    done: (job, { analysis, free, restarted }) => {
       if (restarted) this.stats.restarts += 1;
-      else this.#cache.set(job.key, analysis);
+      else this.#known.remember(job.lookup, analysis, free);
       job.done(analysis);
     },
     lost: (job, timedOut) => {
@@ -126,7 +124,7 @@ class Pool implements Analyzer {
 
 interface ThreadCallbacks {
   readonly free: () => void;
-  readonly done: (job: Job, analysis: Analysis, restarted: boolean) => void;
+  readonly done: (job: Job, answer: Answer & { kind: 'Done' }) => void;
   /** The thread had to be replaced while it worked on `job`. */
   readonly lost: (job: Job | null, timedOut: boolean) => void;
 }
@@ -155,7 +153,7 @@ class Thread {
   run(job: Job): void {
     this.#job = job;
     this.#timer = setTimeout(() => this.#replace(true), this.#watchdog);
-    this.#worker.postMessage({ id: job.id, text: job.text });
+    this.#worker.postMessage({ id: job.id, text: job.lookup.text });
   }
 
   async close(): Promise<void> {
@@ -182,7 +180,7 @@ class Thread {
 
   #finish(answer: Answer & { kind: 'Done' }): void {
     const job = this.#take();
-    if (job !== null) this.#callbacks.done(job, answer.analysis, answer.restarted);
+    if (job !== null) this.#callbacks.done(job, answer);
     this.#callbacks.free();
   }
 

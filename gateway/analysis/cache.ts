@@ -1,39 +1,36 @@
-import type { Analysis } from '../sql/facts.ts';
-
-/** Answers by exact text, least recently used first out; bounded by the bytes of the texts. */
-export class AnalysisCache {
+/** Answers by text, bounded by the bytes of the texts: what has not been asked for in a whole generation is let go. */
+export class Cache<T> {
   readonly #capacity: number;
-  readonly #entries = new Map<string, Analysis>();
+  readonly #overhead: number;
+  /** A hit in the young generation costs one look-up and nothing else. */
+  #young = new Map<string, T>();
+  #old = new Map<string, T>();
   #bytes = 0;
 
-  constructor(capacity: number) {
+  /** `overhead`: bytes of an answer, beside its text. */
+  constructor(capacity: number, overhead: number) {
     this.#capacity = capacity;
+    this.#overhead = overhead;
   }
 
-  get(text: string): Analysis | undefined {
-    const found = this.#entries.get(text);
-    // Only when memory presses does age matter; until then a hit costs one look-up.
-    if (found !== undefined && this.#bytes > this.#capacity / 2) {
-      this.#entries.delete(text);
-      this.#entries.set(text, found);
+  get(text: string): T | undefined {
+    const found = this.#young.get(text);
+    if (found !== undefined) return found;
+    const old = this.#old.get(text);
+    if (old !== undefined) this.set(text, old);
+    return old;
+  }
+
+  set(text: string, answer: T): void {
+    // Facts are a few times the text's size, and some objects.
+    const size = 4 * text.length + this.#overhead;
+    if (size > this.#capacity / 8 || this.#young.has(text)) return;
+    if (this.#bytes + size > this.#capacity / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#bytes = 0;
     }
-    return found;
-  }
-
-  set(text: string, analysis: Analysis): void {
-    const size = cost(text);
-    if (size > this.#capacity / 8 || this.#entries.has(text)) return;
-    this.#entries.set(text, analysis);
+    this.#young.set(text, answer);
     this.#bytes += size;
-    for (const [oldest] of this.#entries) {
-      if (this.#bytes <= this.#capacity) break;
-      this.#entries.delete(oldest);
-      this.#bytes -= cost(oldest);
-    }
   }
-}
-
-/** Facts are a few times the text's size, and some objects. */
-function cost(text: string): number {
-  return 4 * text.length + 2048;
 }

@@ -10,4 +10,11 @@ export interface Job {
 /** One text is in a worker at a time, so a watchdog knows which one it hangs on. */
 export type Answer =
   | { readonly kind: 'Ready' }
-  | { readonly kind: 'Done'; readonly id: number; readonly analysis: Analysis; readonly restarted: boolean };
+  | {
+      readonly kind: 'Done';
+      readonly id: number;
+      readonly analysis: Analysis;
+      /** Where constants stand whose values say nothing about the facts, in bytes. */
+      readonly free: readonly number[];
+      readonly restarted: boolean;
+    };

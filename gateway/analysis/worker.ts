@@ -3,7 +3,7 @@
  * syntax error has left the WASM instance damaged (its stack is not unwound), so a new one takes its place.
  */
 import { parentPort } from 'node:worker_threads';
-import { analyzeTree } from '../sql/analyze.ts';
+import { analyzeText, freeIn } from '../sql/analyze.ts';
 import type { Analysis } from '../sql/facts.ts';
 import { loadParser, type Parser, SqlSyntaxError } from './parser.ts';
 import type { Answer, Job } from './protocol.ts';
@@ -13,11 +13,12 @@ let parser: Parser = await loadParser();
 say({ kind: 'Ready' });
 
 port.on('message', (job: Job) => {
-  const { analysis, damaged } = analyze(Buffer.from(job.text));
-  if (!damaged) return say({ kind: 'Done', id: job.id, analysis, restarted: false });
+  const { damaged, ...result } = analyze(Buffer.from(job.text));
+  const answer: Answer = { kind: 'Done', id: job.id, ...result, restarted: damaged };
+  if (!damaged) return say(answer);
   void loadParser().then((fresh) => {
     parser = fresh;
-    say({ kind: 'Done', id: job.id, analysis, restarted: true });
+    say(answer);
   });
 });
 
@@ -25,19 +26,19 @@ function say(message: Answer): void {
   port.postMessage(message);
 }
 
-function analyze(text: Buffer): { analysis: Analysis; damaged: boolean } {
+function analyze(text: Buffer): { analysis: Analysis; free: number[]; damaged: boolean } {
   try {
-    return {
-      analysis: { kind: 'Statements', statements: analyzeTree(parser.parse(text.toString('utf8')), text) },
-      damaged: false,
-    };
+    const tree = parser.parse(text.toString('utf8'));
+    return { analysis: analyzeText(tree, text), free: freeIn(tree), damaged: false };
   } catch (error) {
     if (error instanceof SqlSyntaxError) {
-      return { analysis: { kind: 'SyntaxError', message: error.message, position: error.position }, damaged: false };
+      const { message, position } = error;
+      return { analysis: { kind: 'SyntaxError', message, position }, free: [], damaged: false };
     }
     const hint = 'Write it with fewer terms: IN (…), arrays or a join in place of long chains of operators.';
     return {
       analysis: { kind: 'NotUnderstood', reason: 'it is too deeply nested or too long to be parsed', hint },
+      free: [],
       damaged: true,
     };
   }

@@ -92,12 +92,13 @@ export function renderStatement(
   };
 }
 
-function relation(use: RelationUse): string {
+/** `schema.name:verb:reach`. */
+export function relation(use: RelationUse): string {
   const reach = use.reach === null ? '' : `:${use.reach}`;
   return `${use.schema}.${use.name}:${use.verb}${reach}`.toWellFormed();
 }
 
-function candidates(use: FunctionUse): readonly string[] {
+export function candidates(use: FunctionUse): readonly string[] {
   return use.candidates.length === 0 ? [`${use.schema}.${use.name}`] : use.candidates;
 }
 
@@ -123,13 +124,14 @@ function factsOf(facts: Facts | null): typeof NO_FACTS {
 function decisionOf(decision: Decision, quoted: boolean): string {
   if (decision.verdict === 'Allow' && decision.shadow.length === 0) {
     const by = decision.by;
+    const alert = decision.alert === true ? '"alert":true,' : '';
     return by === null
-      ? '{"verdict":"Allow"}'
-      : `{"policy":${quote(by.policy)},"rule":${quote(by.rule)},"verdict":"Allow"}`;
+      ? `{${alert}"verdict":"Allow"}`
+      : `{${alert}"policy":${quote(by.policy)},"rule":${quote(by.rule)},"verdict":"Allow"}`;
   }
   return canonicalJson({
     ...(decision.by === null ? {} : { policy: decision.by.policy, rule: decision.by.rule }),
-    ...(decision.verdict === 'Deny' && decision.alert ? { alert: true } : {}),
+    ...(decision.alert === true ? { alert: true } : {}),
     ...(decision.verdict === 'Deny' && quoted ? { message: decision.message.toWellFormed() } : {}),
     ...(decision.verdict === 'Deny' && quoted && decision.detail !== null
       ? { detail: decision.detail.toWellFormed() }

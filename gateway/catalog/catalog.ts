@@ -1,12 +1,15 @@
+import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
-import { isSafeExtension } from './extensions.ts';
-import { FUNCTION_COLUMNS, RELATION_COLUMNS, readFunction, readRelation } from './rows.ts';
-import { type CatalogSnapshot, createSnapshot } from './snapshot.ts';
+import { ALL_FUNCTIONS, ARGUMENT_TYPES, readAllFunctions } from './functions.ts';
+import { ALL_COLUMNS, ALL_KEYS, ALL_LINKS, ALL_RELATIONS, DEFINITIONS } from './links.ts';
+import { gather, readDefinitionRow } from './relations.ts';
+import { type CatalogFunction, type CatalogSnapshot, createSnapshot } from './snapshot.ts';
+import { CASTS, COLUMN_TYPES, OPERATORS, TYPES } from './types.ts';
 
 export interface CatalogOptions {
   readonly connect: (database: string) => Promise<CatalogConnection>;
   readonly log: CatalogLog;
-  /** Milliseconds between looks at whether something was defined; 1000 unless given. */
+  /** Milliseconds between looks at whether something was defined; 500 unless given, so that it counts within a second. */
   readonly pollInterval?: number;
 }
 
@@ -30,19 +33,31 @@ export class Catalog {
 
   /** The last snapshot read; undefined: none that is known to hold. */
   snapshot(database: string): CatalogSnapshot | undefined {
-    return this.#databases.get(database)?.snapshot;
+    return this.#databases.get(database)?.current;
   }
 
-  /** Waits for a first snapshot; rejects if it cannot be had. */
+  /** The same, even if it is out of date: for the record. */
+  last(database: string): CatalogSnapshot | undefined {
+    return this.#databases.get(database)?.last;
+  }
+
+  /** Waits for a snapshot; rejects if it cannot be had. */
   async ensure(database: string): Promise<CatalogSnapshot> {
     const known = this.#database(database);
-    return known.snapshot ?? (await known.load());
+    return known.current ?? (await known.load());
   }
 
-  /** Reads again whatever has changed; a load that runs already may have begun too early, so it does not count. */
+  /** A look that begins now. */
   async refresh(database: string): Promise<CatalogSnapshot> {
-    await this.ensure(database);
     return await this.#database(database).load();
+  }
+
+  /**
+   * Something was defined through here: there is no snapshot until it has been read again, when somebody needs it or at
+   * the next look (many definitions in a row are read once). Resolves then.
+   */
+  async outdate(database: string): Promise<void> {
+    await this.#database(database).outdate();
   }
 
   #database(name: string): Database {
@@ -54,6 +69,11 @@ export class Catalog {
     return known;
   }
 
+  /** Loads the definitions of rules, as its snapshot then has them, and of all that hangs together with them. */
+  async define(database: string, rules: readonly number[]): Promise<void> {
+    await this.#database(database).define(rules);
+  }
+
   async close(): Promise<void> {
     const all = [...this.#databases.values()];
     this.#databases.clear();
@@ -61,45 +81,9 @@ export class Catalog {
   }
 }
 
-const RELATIONS = `SELECT * FROM (SELECT ${RELATION_COLUMNS} FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-  WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast|temp)') r(c0, c1, c2, c3, c4)`;
-const FUNCTIONS = `SELECT * FROM (SELECT ${FUNCTION_COLUMNS} FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace)
-  r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11)`;
-/** Enums and composites have input functions of the server's own; a domain's constraints run whoever's code. */
-const TYPES = `SELECT n.nspname AS schema, t.typname AS name, x.extname AS extension,
-    (t.typtype OPERATOR(pg_catalog.=) ANY ('{e,c}') OR (t.typtype OPERATOR(pg_catalog.=) 'd' AND NOT EXISTS (
-      SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.=) t.oid))) AS plain
-  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-  LEFT JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
-    AND d.objid OPERATOR(pg_catalog.=) t.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
-  LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-  WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_toast'`;
-const OPERATORS = `SELECT n.nspname AS schema, o.oprname AS name, x.extname AS extension, false AS plain
-  FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
-  LEFT JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
-    AND d.objid OPERATOR(pg_catalog.=) o.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'
-  LEFT JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-  WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'`;
 const SCHEMAS = 'SELECT nspname AS name FROM pg_catalog.pg_namespace';
-const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num`;
-/** Unchanged while nothing was defined: the newest row versions and the counts of what names can mean. */
-const DIGEST = `SELECT pg_catalog.concat_ws('/', ${[
-  'pg_namespace',
-  'pg_class',
-  'pg_index',
-  'pg_proc',
-  'pg_type',
-  'pg_operator',
-  'pg_constraint',
-  'pg_extension',
-]
-  .map(
-    (table) =>
-      `(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(t.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.${table} t)`,
-  )
-  .join(', ')}) AS digest`;
+const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num,
+  pg_catalog.current_setting('server_encoding') AS encoding`;
 
 type Row = Record<string, unknown>;
 
@@ -107,28 +91,35 @@ type Row = Record<string, unknown>;
 const REMEMBERED = 600_000;
 
 class Database {
+  last: CatalogSnapshot | undefined;
+  /** How often it was said that the snapshot is out of date, and how often it had been when the last look began. */
+  #outdated = 0;
+  #looked = 0;
+  /** Who waits for it to be up to date. */
+  #waiting: (() => void)[] = [];
+  /** The look that has not begun yet. */
+  #next: Promise<CatalogSnapshot> | null = null;
   readonly #name: string;
   readonly #options: CatalogOptions;
   readonly #forget: () => void;
-  #snapshot: CatalogSnapshot | undefined;
   #users = 0;
-  /** The connection was given up: the snapshot holds only once its digest has been compared. */
+  /** The connection was given up: the snapshot holds only once it has been looked whether anything has changed. */
   #resting = false;
   #connection: CatalogConnection | null = null;
+  /** The server's own functions: thousands, the same for as long as the server is. */
+  #builtin: readonly CatalogFunction[] | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
-  #digest = '';
+  #seen: Seen | null = null;
   #version = 0;
   #closed = false;
+  /** It has been said that it cannot be read. */
+  #failing = false;
 
   constructor(name: string, options: CatalogOptions, forget: () => void) {
     this.#name = name;
     this.#options = options;
     this.#forget = forget;
-  }
-
-  get snapshot(): CatalogSnapshot | undefined {
-    return this.#resting ? undefined : this.#snapshot;
   }
 
   use(): () => void {
@@ -142,9 +133,36 @@ class Database {
     };
   }
 
-  /** One look at a time on the one connection. */
+  get current(): CatalogSnapshot | undefined {
+    return this.#looked === this.#outdated && !this.#resting ? this.last : undefined;
+  }
+
+  outdate(): Promise<void> {
+    this.#outdated += 1;
+    if (this.last === undefined) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** One look at a time on the one connection; one that runs already may have begun too early, so it does not count. */
   load(): Promise<CatalogSnapshot> {
-    const next = this.#work.then(() => this.#look());
+    this.#next ??= this.#queue(() => {
+      this.#next = null;
+      return this.#look();
+    });
+    return this.#next;
+  }
+
+  define(rules: readonly number[]): Promise<void> {
+    return this.#queue(async () => {
+      const snapshot = await this.#look();
+      const wanted = rules.filter((rule) => !snapshot.isDefined(rule));
+      const rows = wanted.length === 0 ? [] : await this.#rows(DEFINITIONS, [wanted]);
+      for (const row of rows) snapshot.define(...readDefinitionRow(cells(row), snapshot.ruleCode));
+    });
+  }
+
+  #queue<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#work.then(work);
     this.#work = next.catch(() => {});
     return next;
   }
@@ -157,60 +175,100 @@ class Database {
   }
 
   async #look(): Promise<CatalogSnapshot> {
+    const outdated = this.#outdated;
     try {
       this.#connection ??= await this.#connect();
-      const digest = String((await this.#rows(DIGEST))[0]?.digest);
-      if (this.#snapshot === undefined || digest !== this.#digest) this.#snapshot = await this.#read();
-      this.#digest = digest;
+      const snapshot = await this.#newest();
+      this.#looked = outdated;
+      this.#failing = false;
       this.#resting = false;
-      return this.#snapshot;
+      if (this.current !== undefined) for (const done of this.#waiting.splice(0)) done();
+      return snapshot;
     } catch (error) {
       await this.#connection?.end().catch(() => {});
       this.#connection = null;
-      this.#options.log.warn(
-        { database: this.#name, reason: (error as Error).message },
-        'the catalogue could not be read',
-      );
+      this.#seen = null; // the next connection may be to another server
+      if (!this.#failing) {
+        const fields = { database: this.#name, reason: (error as Error).message };
+        this.#options.log.warn(fields, 'the catalogue could not be read');
+      }
+      // What has never been read is tried again when it is asked for: the database may not exist.
+      this.#failing = this.last !== undefined;
       throw error;
     } finally {
       this.#schedule();
     }
   }
 
+  async #newest(): Promise<CatalogSnapshot> {
+    if (this.last === undefined || this.#seen === null) return await this.#readAll();
+    const now = String((await this.#rows(NOW))[0]?.snapshot);
+    if (now === this.#seen.snapshot) return this.last;
+    const seen = readSeen(await this.#rows(CHANGES, [this.#seen.snapshot]));
+    if (hasChanged(this.#seen, seen)) return await this.#readAll();
+    this.#seen = seen;
+    return this.last;
+  }
+
   async #connect(): Promise<CatalogConnection> {
     const connection = await this.#options.connect(this.#name);
+    this.#builtin = null;
     await connection.query(
-      `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on`,
+      // Compiling the plans of these queries would take longer than running them.
+      `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on; SET jit = off`,
     );
     return connection;
   }
 
+  /** All of it, as of one moment. */
+  async #readAll(): Promise<CatalogSnapshot> {
+    await this.#rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    const now = String((await this.#rows(NOW))[0]?.snapshot);
+    const seen = readSeen(await this.#rows(CHANGES, [now]));
+    const snapshot = await this.#read();
+    await this.#rows('COMMIT');
+    this.#seen = seen;
+    this.last = snapshot;
+    return snapshot;
+  }
+
   async #read(): Promise<CatalogSnapshot> {
-    const [num] = await this.#rows(VERSION);
+    const [server] = await this.#rows(VERSION);
     const schemas = await this.#rows(SCHEMAS);
-    const relations = await this.#rows(RELATIONS);
-    const functions = await this.#rows(FUNCTIONS);
-    const types = await this.#rows(TYPES);
-    const operators = await this.#rows(OPERATORS);
+    const relations = gather({
+      relations: (await this.#rows(ALL_RELATIONS)).map(cells),
+      keys: (await this.#rows(ALL_KEYS)).map(cells),
+      columns: (await this.#rows(ALL_COLUMNS)).map(cells),
+      links: (await this.#rows(ALL_LINKS)).map(cells),
+    });
+    const argumentTypes = (await this.#rows(ARGUMENT_TYPES)).map(cells);
+    this.#builtin ??= readAllFunctions((await this.#rows(ALL_FUNCTIONS('<'))).map(cells), argumentTypes);
+    const functions = readAllFunctions((await this.#rows(ALL_FUNCTIONS('>='))).map(cells), argumentTypes);
+    const typeRows = {
+      types: await this.#rows(TYPES),
+      columnTypes: await this.#rows(COLUMN_TYPES),
+      operators: await this.#rows(OPERATORS),
+      casts: await this.#rows(CASTS),
+    };
     this.#version += 1;
     return createSnapshot({
       version: this.#version,
-      serverMajor: Math.floor(Number(num?.num) / 10_000),
+      serverMajor: Math.floor(Number(server?.num) / 10_000),
+      utf8: server?.encoding === 'UTF8',
       schemas: schemas.map(({ name }) => String(name)),
-      relations: relations.map((row) => readRelation(cells(row))),
-      functions: functions.map((row) => readFunction(cells(row))),
-      types: types.map(readObject),
-      operators: operators.map(readObject),
+      ...relations,
+      functions: [...this.#builtin, ...functions],
+      typeRows,
     });
   }
 
-  async #rows(text: string): Promise<Row[]> {
-    return (await this.#connection!.query(text)).rows;
+  async #rows(text: string, values?: unknown[]): Promise<Row[]> {
+    return (await this.#connection!.query(text, values)).rows;
   }
 
-  #schedule(delay = this.#options.pollInterval ?? 1000): void {
+  #schedule(delay = this.#options.pollInterval ?? 500): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#closed) return;
+    if (this.#closed || this.last === undefined) return;
     this.#timer = setTimeout(() => this.#onTime(), delay);
     this.#timer.unref();
   }
@@ -218,7 +276,7 @@ class Database {
   #onTime(): void {
     if (this.#users > 0) this.load().catch(() => {});
     else if (this.#connection === null) this.#forget();
-    else this.#work = this.#work.then(() => this.#rest());
+    else void this.#queue(() => this.#rest());
   }
 
   async #rest(): Promise<void> {
@@ -233,9 +291,4 @@ class Database {
 
 function cells(row: Row): (string | null)[] {
   return Object.values(row).map((value) => (value === null || value === undefined ? null : String(value)));
-}
-
-function readObject(row: Row): { schema: string; name: string; safe: boolean } {
-  const extension = typeof row.extension === 'string' ? row.extension : null;
-  return { schema: String(row.schema), name: String(row.name), safe: row.plain === true || isSafeExtension(extension) };
 }

@@ -1,15 +1,21 @@
 import { nameKey, type WrittenName } from '../sql/resolve-environment.ts';
-import { FUNCTION_COLUMNS, RELATION_COLUMNS, readFunction, readRelation } from './rows.ts';
-import type { CatalogFunction, CatalogRelation } from './snapshot.ts';
+import { IS_SIMPLE, surroundings } from './links.ts';
+import {
+  type CatalogRelation,
+  define,
+  gather,
+  type RelationRows,
+  readDefinitionRow,
+  type TextRow,
+} from './relations.ts';
+import { FUNCTION_COLUMNS, readFunction } from './rows.ts';
+import type { CatalogFunction } from './snapshot.ts';
 
 /**
  * Questions that the gateway puts on the session's own connection, as hidden extended queries with results in text
  * format: what this session sees right now, temporary objects and uncommitted DDL included. They never raise for
  * unknown names and do not depend on the search_path for their own meaning.
  */
-
-/** A row of a result in text format. */
-export type TextRow = readonly (string | null)[];
 
 /** One row; `readSettings` reads it. No parameters. */
 export const SETTINGS_QUESTION = `SELECT pg_catalog.current_schemas(true)::pg_catalog.text, current_user::pg_catalog.text,
@@ -19,6 +25,18 @@ export const SETTINGS_QUESTION = `SELECT pg_catalog.current_schemas(true)::pg_ca
   (pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0)::pg_catalog.text,
   (EXISTS (SELECT 1 FROM pg_catalog.pg_class c
      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))::pg_catalog.text`;
+
+/**
+ * Makes the session's settings as close as a policy wants them. Parameters: `on` or nothing for
+ * default_transaction_read_only; the greatest statement_timeout in milliseconds, or nothing.
+ */
+export const PINS_QUESTION = `SELECT
+  CASE WHEN $1 OPERATOR(pg_catalog.=) 'on'
+    THEN pg_catalog.set_config('default_transaction_read_only', 'on', false) END,
+  CASE WHEN $2 OPERATOR(pg_catalog.<>) '' AND (s.setting OPERATOR(pg_catalog.=) '0'
+      OR s.setting::pg_catalog.int8 OPERATOR(pg_catalog.>) NULLIF($2, '')::pg_catalog.int8)
+    THEN pg_catalog.set_config('statement_timeout', $2, false) END
+  FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'statement_timeout'`;
 
 /** The settings that the gateway tracks, as the session has them. */
 export interface TrackedSettings {
@@ -67,13 +85,17 @@ const VISIBLE = `((q.schema OPERATOR(pg_catalog.=) '' AND path.place IS NOT NULL
   OR n.nspname OPERATOR(pg_catalog.=) q.schema::pg_catalog.name
   OR (q.schema OPERATOR(pg_catalog.=) 'pg_temp' AND n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))`;
 
-/** The relation that each name means; a row for every name asked, empty columns where there is none. */
+/** The relation that each name means; a row for every name asked, without an OID where there is none. */
 export const RELATIONS_QUESTION = `SELECT q.schema, q.name, r.* FROM ${ASKED} LEFT JOIN LATERAL (
-  SELECT ${RELATION_COLUMNS}
+  SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+    CASE WHEN c.relpersistence OPERATOR(pg_catalog.=) 't' THEN ${IS_SIMPLE}::pg_catalog.text END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   LEFT JOIN ${PATH} ON path.nspname OPERATOR(pg_catalog.=) n.nspname
   WHERE c.relname OPERATOR(pg_catalog.=) q.name::pg_catalog.name AND ${VISIBLE}
   ORDER BY path.place LIMIT 1) r ON true`;
+
+/** One row: all about relations and what is near them, as this session sees it. It takes its time. */
+export const SURROUNDINGS_QUESTION = surroundings(FUNCTION_COLUMNS);
 
 /** The user functions that each name may mean; a row with empty columns where there are none. */
 export const FUNCTIONS_QUESTION = `SELECT q.schema, q.name, r.* FROM ${ASKED} LEFT JOIN LATERAL (
@@ -89,11 +111,58 @@ export function encodeNames(names: readonly WrittenName[]): string {
   return `{${elements.map((element) => `"${element.replace(/["\\]/g, '\\$&')}"`).join(',')}}`;
 }
 
-/** Reads the rows of `RELATIONS_QUESTION`: null where the session sees no such relation; keys by `nameKey`. */
-export function readRelations(rows: readonly TextRow[]): Map<string, CatalogRelation | null> {
-  const answers = new Map<string, CatalogRelation | null>();
-  for (const row of rows) answers.set(askedKey(row), row[4] == null ? null : readRelation(row.slice(2)));
-  return answers;
+/** What each name means, by `nameKey`: null where the session sees no relation. */
+export type RelationAnswers = ReadonlyMap<string, CatalogRelation | NeedsSurroundings | null>;
+
+/** More must be asked before it is known what hangs on the relation. */
+export interface NeedsSurroundings {
+  readonly needs: number;
+}
+
+/** Reads the rows of `RELATIONS_QUESTION`; `shared`: the shared catalogue's relation of an OID, where it can be relied on. */
+export function readRelations(
+  rows: readonly TextRow[],
+  shared: (oid: number) => CatalogRelation | undefined,
+): RelationAnswers {
+  return new Map(rows.map((row) => [askedKey(row), readAnswer(row.slice(2), shared)]));
+}
+
+function readAnswer(row: TextRow, shared: (oid: number) => CatalogRelation | undefined) {
+  const [oid, schema, name, kind, simple] = row;
+  if (oid == null) return null;
+  if (simple === 'true')
+    return gather({ ...NOTHING, relations: [[oid, schema!, name!, kind!, 'false']] }).relations.get(Number(oid))!;
+  return (simple == null ? shared(Number(oid)) : undefined) ?? { needs: Number(oid) };
+}
+
+const NOTHING = { relations: [], keys: [], columns: [], links: [] };
+
+/** All that is near some relations, by OID. */
+export interface Near {
+  readonly related: ReadonlyMap<number, CatalogRelation>;
+  readonly relatedFunctions: ReadonlyMap<number, CatalogFunction>;
+}
+
+/** The parameter of `SURROUNDINGS_QUESTION`, in text format. */
+export function encodeOids(oids: readonly number[]): string {
+  return `{${oids.join(',')}}`;
+}
+
+type Surroundings = { readonly [part in keyof RelationRows | 'definitions' | 'functions']: readonly TextRow[] | null };
+
+/** Reads the row of `SURROUNDINGS_QUESTION`. */
+export function readSurroundings(row: TextRow): Near {
+  const near = JSON.parse(row[0] ?? '{}') as Partial<Surroundings>;
+  const { relations: related, ruleCode } = gather({
+    relations: near.relations ?? [],
+    keys: near.keys ?? [],
+    columns: near.columns ?? [],
+    links: near.links ?? [],
+  });
+  const definitions = new Map((near.definitions ?? []).map((one) => readDefinitionRow(one, ruleCode)));
+  for (const { links } of related.values()) define(links.rules, definitions);
+  const functions = (near.functions ?? []).map(readFunction);
+  return { related, relatedFunctions: new Map(functions.map((fn) => [fn.oid, fn])) };
 }
 
 /** Reads the rows of `FUNCTIONS_QUESTION`: empty where the session sees no such function; keys by `nameKey`. */
@@ -105,6 +174,11 @@ export function readFunctions(rows: readonly TextRow[]): Map<string, CatalogFunc
     answers.set(askedKey(row), found);
   }
   return answers;
+}
+
+/** The key under which answers about a name are kept. */
+export function keyOf({ schema, name }: WrittenName): string {
+  return nameKey(schema, name);
 }
 
 function askedKey(row: TextRow): string {

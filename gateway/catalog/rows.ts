@@ -1,5 +1,7 @@
-import { isSafeExtensionFunction } from './extensions.ts';
-import type { CatalogFunction, CatalogRelation } from './snapshot.ts';
+import { reviewedFunction } from '../sql/builtin.ts';
+import { FIRST_NORMAL_OID } from './definition.ts';
+import { judgeExtensionFunction } from './extensions.ts';
+import type { CatalogFunction } from './snapshot.ts';
 
 /**
  * SQL fragments and row readers that the catalogue connection and the session's own questions share. Every operator,
@@ -7,22 +9,8 @@ import type { CatalogFunction, CatalogRelation } from './snapshot.ts';
  * (test: "a hostile search_path and operators in public change nothing").
  */
 
-/** Columns for `c` (pg_class) and `n` (pg_namespace): schema, name, oid, kind, unique keys as JSON. */
-export const RELATION_COLUMNS = `n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.oid::pg_catalog.text,
-  c.relkind::pg_catalog.text,
-  (SELECT pg_catalog.json_agg(k.columns)::pg_catalog.text FROM pg_catalog.pg_index i CROSS JOIN LATERAL (
-     SELECT pg_catalog.json_agg(a.attname ORDER BY u.n) AS columns,
-       pg_catalog.bool_and(a.attnum IS NOT NULL AND a.attnotnull
-         AND i.indcollation[(u.n OPERATOR(pg_catalog.-) 1)::pg_catalog.int4] OPERATOR(pg_catalog.=) a.attcollation) AS sound
-     FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY u(attnum, n)
-     LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid
-       AND a.attnum OPERATOR(pg_catalog.=) u.attnum AND a.attnum OPERATOR(pg_catalog.>) 0
-     WHERE u.n OPERATOR(pg_catalog.<=) i.indnkeyatts) k
-   WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND k.sound
-     AND i.indpred IS NULL AND i.indexprs IS NULL
-     AND NOT (c.relhassubclass AND c.relkind OPERATOR(pg_catalog.=) 'r'))`;
-
-const TYPE_NAME = `CASE WHEN tn.nspname OPERATOR(pg_catalog.=) 'pg_catalog' THEN pg_catalog.format_type(t.oid, NULL)
+/** Name of the type `t` in namespace `tn`, whose element, where it is an array, is `e` in `en`. */
+export const TYPE_NAME = `CASE WHEN tn.nspname OPERATOR(pg_catalog.=) 'pg_catalog' THEN pg_catalog.format_type(t.oid, NULL)
   WHEN e.oid IS NOT NULL THEN pg_catalog.concat(pg_catalog.quote_ident(en.nspname::pg_catalog.text), '.',
     pg_catalog.quote_ident(e.typname::pg_catalog.text), '[]')
   ELSE pg_catalog.concat(pg_catalog.quote_ident(tn.nspname::pg_catalog.text), '.',
@@ -34,7 +22,7 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
    FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY u(oid, n)
    JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) u.oid
    JOIN pg_catalog.pg_namespace tn ON tn.oid OPERATOR(pg_catalog.=) t.typnamespace
-   LEFT JOIN pg_catalog.pg_type e ON e.typarray OPERATOR(pg_catalog.=) t.oid AND t.typelem OPERATOR(pg_catalog.<>) 0
+   LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem AND e.typarray OPERATOR(pg_catalog.=) t.oid
    LEFT JOIN pg_catalog.pg_namespace en ON en.oid OPERATOR(pg_catalog.=) e.typnamespace),
   p.pronargs::pg_catalog.text, p.pronargdefaults::pg_catalog.text,
   CASE WHEN p.provariadic OPERATOR(pg_catalog.<>) 0 THEN '-1'
@@ -45,39 +33,15 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
   (SELECT x.extname::pg_catalog.text FROM pg_catalog.pg_depend d
    JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
-     AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1)`;
-
-const KINDS: Readonly<Record<string, CatalogRelation['kind']>> = {
-  r: 'table',
-  v: 'view',
-  m: 'matview',
-  S: 'sequence',
-  f: 'foreign',
-  p: 'partitioned',
-  i: 'index',
-  I: 'index',
-  c: 'composite',
-  t: 'toast',
-};
-
-/** First OID that the server does not use for its own objects (FirstNormalObjectId). */
-const FIRST_NORMAL_OID = 16_384;
-
-/** A row in text format, as `RELATION_COLUMNS` orders it. */
-export function readRelation(row: readonly (string | null)[]): CatalogRelation {
-  const [schema, name, oid, kind, keys] = row;
-  return {
-    schema: schema ?? '',
-    name: name ?? '',
-    oid: Number(oid),
-    kind: KINDS[kind ?? ''] ?? 'table',
-    uniqueKeys: keys == null ? [] : (JSON.parse(keys) as string[][]),
-  };
-}
+     AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1),
+  (SELECT pg_catalog.string_agg(u.oid::pg_catalog.text, ',')
+   FROM pg_catalog.unnest(pg_catalog.array_append(p.proallargtypes, p.prorettype)) u(oid)
+   WHERE u.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID})`;
 
 /** A row in text format, as `FUNCTION_COLUMNS` orders it. */
 export function readFunction(row: readonly (string | null)[]): CatalogFunction {
-  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension] = row;
+  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension, returns] =
+    row;
   const common = {
     schema: schema ?? '',
     name: name ?? '',
@@ -92,8 +56,10 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
   return {
     ...common,
     ...argumentCounts(common.kind, Number(declared), Number(defaults), Number(most)),
-    safe: isSafeExtensionFunction(common),
-    builtin: common.oid < FIRST_NORMAL_OID,
+    ...judgeExtensionFunction(common),
+    // One of the server's that nobody has reviewed is like one of a user (test: "a function that the table lacks").
+    builtin: common.oid < FIRST_NORMAL_OID && reviewedFunction(common) !== undefined,
+    returns: returns == null ? [] : returns.split(',').map(Number),
   };
 }
 

@@ -1,24 +1,14 @@
-import type { KnownCatalog, KnownFunction, KnownObject, KnownRelation } from '../sql/resolve-environment.ts';
-
-/** A table, view, sequence, index… of the database. */
-export interface CatalogRelation extends KnownRelation {
-  readonly oid: number;
-}
+import type { KnownCatalog, KnownFunction, KnownOperator, RuleDefinition } from '../sql/resolve-environment.ts';
+import type { CatalogRelation, Gathered, RuleCode } from './relations.ts';
+import { indexTypes, type TypeRows } from './types.ts';
 
 /** A function, procedure, aggregate or window function of the database. */
 export interface CatalogFunction extends KnownFunction {
-  readonly oid: number;
-  /** i immutable, s stable, v volatile. */
-  readonly volatile: 'i' | 's' | 'v';
   /** f function, p procedure, a aggregate, w window function. */
   readonly kind: 'f' | 'p' | 'a' | 'w';
-  readonly securityDefiner: boolean;
-  readonly language: string;
-  /** The extension it belongs to. */
-  readonly extension: string | null;
 }
 
-/** What one database contains, as of one moment; immutable. */
+/** What one database contains, as of one moment. */
 export interface CatalogSnapshot extends KnownCatalog {
   /** Counts the reloads of this database from 1. */
   readonly version: number;
@@ -26,48 +16,72 @@ export interface CatalogSnapshot extends KnownCatalog {
   relation(schema: string, name: string): CatalogRelation | undefined;
   functions(schema: string, name: string): readonly CatalogFunction[];
   functionByOid(oid: number): CatalogFunction | undefined;
+  relationByOid(oid: number): CatalogRelation | undefined;
+  relationsOf(schema: string): readonly CatalogRelation[];
+  readonly ruleCode: RuleCode;
+  /** Adds the definition of a rule: they are many, and read only when they are needed. */
+  define(rule: number, definition: RuleDefinition): void;
+  isDefined(rule: number): boolean;
 }
 
 /** The contents of a snapshot, as read. */
-export interface CatalogContents {
+export interface CatalogContents extends Gathered {
   readonly version: number;
   readonly serverMajor: number;
+  readonly utf8: boolean;
   readonly schemas: readonly string[];
-  readonly relations: readonly CatalogRelation[];
   readonly functions: readonly CatalogFunction[];
-  readonly types: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
-  readonly operators: readonly (KnownObject & { readonly schema: string; readonly name: string })[];
+  readonly typeRows: TypeRows;
 }
 
 /** Indexes what was read by schema and name. */
 export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
-  const relations = new Map(contents.relations.map((relation) => [key(relation.schema, relation.name), relation]));
+  const { relations: byOid, ruleCode } = contents;
+  const relations = new Map([...byOid.values()].map((relation) => [key(relation.schema, relation.name), relation]));
+  const definitions = new Map<number, RuleDefinition>();
   const functions = new Map<string, CatalogFunction[]>();
-  const byOid = new Map<number, CatalogFunction>();
+  const functionsByOid = new Map<number, CatalogFunction>();
   for (const fn of contents.functions) {
     const at = key(fn.schema, fn.name);
     const overloads = functions.get(at);
     if (overloads === undefined) functions.set(at, [fn]);
     else overloads.push(fn);
-    byOid.set(fn.oid, fn);
+    functionsByOid.set(fn.oid, fn);
   }
-  const types = new Map(contents.types.map((type) => [key(type.schema, type.name), type]));
-  const operators = new Map<string, KnownObject>();
-  for (const operator of contents.operators) {
+  const index = indexTypes(contents.typeRows, functionsByOid);
+  const types = new Map([...index.types.values()].map((type) => [key(type.schema, type.name), type]));
+  const operators = new Map<string, KnownOperator[]>();
+  for (const operator of index.operators) {
     const at = key(operator.schema, operator.name);
-    operators.set(at, { safe: operator.safe && (operators.get(at)?.safe ?? true) });
+    operators.set(at, [...(operators.get(at) ?? []), operator]);
   }
   return {
     version: contents.version,
     serverMajor: contents.serverMajor,
+    utf8: contents.utf8,
     schemas: new Set(contents.schemas),
     relation: (schema, name) => relations.get(key(schema, name)),
     functions: (schema, name) => functions.get(key(schema, name)) ?? [],
-    functionByOid: (oid) => byOid.get(oid),
+    functionByOid: (oid) => functionsByOid.get(oid),
+    relationByOid: (oid) => byOid.get(oid),
+    relationsOf: (schema) => [...byOid.values()].filter((one) => schema === '*' || one.schema === schema),
+    ruleCode,
+    definition: ({ oid }) => definitions.get(oid),
+    define: (rule, definition) => definitions.set(rule, definition),
+    isDefined: (rule) => definitions.has(rule),
     userType: (schema, name) => types.get(key(schema, name)),
-    userOperator: (schema, name) => operators.get(key(schema, name)),
+    userTypeByOid: (oid) => index.types.get(oid),
+    userOperators: (schema, name) => operators.get(key(schema, name)) ?? NONE,
+    userCasts: index.casts,
+    typesHeld: (schema, name) => {
+      const relation = relations.get(key(schema, name));
+      const direct = relation === undefined ? NONE : (index.held.get(relation.oid) ?? NONE);
+      return direct.flatMap((type) => [type, ...(index.types.get(type)?.holds ?? [])]);
+    },
   };
 }
+
+const NONE: readonly never[] = [];
 
 function key(schema: string, name: string): string {
   return `${schema}\0${name}`;

@@ -96,6 +96,15 @@ export interface Audit {
   readonly redaction: { readonly parameters: Redaction; readonly literals: Redaction };
   /** Only stdout for now; others are refused when the document is compiled. */
   readonly sinks: readonly { readonly name: string; readonly kind: 'Stdout' }[];
+  readonly alerts: Alerts | null;
+}
+
+/** Where denials and rules with `alert` are told. */
+export interface Alerts {
+  /** Secret with the keys url, key and, if wanted, token and ca.crt. */
+  readonly secret: string;
+  /** Whether they carry the statement's text, as far as `redaction` allows it. */
+  readonly statements: 'Omit' | 'Keep';
 }
 
 export type RuleAction = 'Allow' | 'Deny';
@@ -110,6 +119,8 @@ export interface Rule {
   readonly relations: readonly string[] | null;
   readonly functions: readonly string[];
   readonly reach: readonly Reach[] | null;
+  /** Most rows that one write may change; null: as many as it likes. */
+  readonly maxRows: number | null;
   readonly message: string | null;
   readonly alert: boolean;
 }
@@ -124,6 +135,15 @@ export interface SessionLimits {
   readonly readOnly: boolean;
   /** Further settings that a client may change. */
   readonly settings: readonly string[];
+}
+
+/** What an identity may use, over all its sessions; null: as much as it likes. */
+export interface IdentityLimits {
+  readonly sessions: number | null;
+  readonly statementsPerMinute: number | null;
+  /** Days begin at 00:00 UTC. */
+  readonly rowsPerDay: number | null;
+  readonly bytesPerDay: number | null;
 }
 
 export interface Window {
@@ -145,6 +165,7 @@ export interface Policy {
   readonly role: string | null;
   readonly rules: readonly Rule[];
   readonly session: SessionLimits;
+  readonly limits: IdentityLimits;
   readonly window: Window | null;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number | null;

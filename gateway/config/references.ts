@@ -37,6 +37,9 @@ function roleErrors(document: ConfigDocument): readonly string[] {
   return errors;
 }
 
+/** What changes rows that can be counted. */
+const COUNTED = new Set(['Insert', 'Update', 'Delete', 'Merge']);
+
 function policyErrors(document: ConfigDocument): readonly string[] {
   const roles = new Set(document.upstream.roles.map((role) => role.name));
   const errors: string[] = [];
@@ -52,6 +55,11 @@ function policyErrors(document: ConfigDocument): readonly string[] {
       const alone = rule.statements.length === 1 && rule.action === 'Allow';
       if (rule.statements.includes('Any') && !alone) {
         errors.push(`${path}.rules[${number}].statements: Any stands alone, in a rule with action Allow`);
+      }
+      if (rule.maxRows !== null && !(rule.action === 'Allow' && rule.statements.every((cls) => COUNTED.has(cls)))) {
+        errors.push(
+          `${path}.rules[${number}].maxRows: bounds Insert, Update, Delete and Merge in a rule that allows them`,
+        );
       }
     }
   }

@@ -1,39 +1,34 @@
 import type { Policy, Rule } from '../config/document.ts';
-import type { Facts, FunctionUse, RelationUse } from '../sql/facts.ts';
-import type { Deciding, Decision, EffectivePolicies, Shadow } from './decision.ts';
-import { isEverything } from './effective.ts';
-import { matches, parsePattern, type RelationPattern } from './patterns.ts';
+import type { Facts } from '../sql/facts.ts';
+import type { Deciding, Decision, EffectivePolicies, RowLimit, Shadow } from './decision.ts';
+import { describeUnit, isFree, kinship, ruleMatches, type Unit, unitsOf } from './units.ts';
 import { inWindow } from './window.ts';
-
-/** What needs a rule of its own: a class, a relation with its verb, or a function. */
-type Unit =
-  | { readonly kind: 'Class'; readonly cls: string }
-  | { readonly kind: 'Relation'; readonly use: RelationUse }
-  | { readonly kind: 'Function'; readonly use: FunctionUse };
-
-interface Match extends Deciding {
-  readonly rule: string;
-  readonly found: Rule;
-}
 
 /** Decides a statement. Deny beats Allow; each unit needs a matching Allow; nothing matches: denied. */
 export function decide(effective: EffectivePolicies, facts: Facts, now: number): Decision {
-  const shadow = effective.shadowing.map((policy) => shadowOf(policy, facts)).filter((s) => s !== null);
+  const shadow = effective.shadowing.map((policy) => shadowOf(effective, policy, facts, now)).filter((s) => s !== null);
   const refusal =
-    outsideWindow(effective, now) ??
+    outsideWindow(effective.restricting, now) ??
     notUnderstood(effective, facts) ??
-    readOnly(effective, facts) ??
-    deniedByRule(effective, facts);
+    readOnly(effective.restricting, facts) ??
+    deniedByRule(effective.restricting, facts);
   if (refusal !== null) return { ...refusal, shadow };
   if (effective.granting.length === 0)
     return { ...nothingAllows(effective, { kind: 'Class', cls: facts.primary }), shadow };
   let by: Deciding | null = null;
+  let maxRows: RowLimit | null = null;
+  let alert = false;
   for (const unit of unitsOf(facts)) {
-    const allowed = findRule(effective.granting, 'Allow', unit);
-    if (allowed === null && !isFree(unit, effective)) return { ...nothingAllows(effective, unit), shadow };
-    by ??= allowed === null ? null : { policy: allowed.policy, rule: allowed.rule };
+    const allowed = permission(effective.granting, unit);
+    if (allowed === null && !isFree(unit)) return { ...nothingAllows(effective, unit), shadow };
+    if (allowed === null) continue;
+    by ??= allowed.by;
+    alert ||= allowed.alert;
+    if (allowed.maxRows === null || !exceeds(unit, allowed.maxRows)) continue;
+    if (isElsewhere(unit)) return { ...uncountable(allowed.maxRows, unit), shadow };
+    if (allowed.maxRows.rows < (maxRows?.rows ?? Number.POSITIVE_INFINITY)) maxRows = allowed.maxRows;
   }
-  return { verdict: 'Allow', by, shadow };
+  return { verdict: 'Allow', by, shadow, ...(maxRows === null ? {} : { maxRows }), ...(alert ? { alert } : {}) };
 }
 
 type Denial = Omit<Decision & { readonly verdict: 'Deny' }, 'shadow'>;
@@ -47,21 +42,8 @@ function deny(
   return { verdict: 'Deny', by, message, hint, detail: more.detail ?? null, alert: more.alert ?? false };
 }
 
-function unitsOf(facts: Facts): Unit[] {
-  return [
-    ...facts.classes.map((cls) => ({ kind: 'Class', cls }) as const),
-    ...facts.relations.map((use) => ({ kind: 'Relation', use }) as const),
-    ...facts.functions.map((use) => ({ kind: 'Function', use }) as const),
-  ];
-}
-
-/** Reading the catalogue is open to every session that may do anything: drivers and psql's `\d` must work. */
-function isFree(unit: Unit, effective: EffectivePolicies): boolean {
-  return unit.kind === 'Class' && (unit.cls === 'Catalog' || unit.cls === 'Select') && effective.granting.length > 0;
-}
-
-function outsideWindow(effective: EffectivePolicies, now: number): Denial | null {
-  const closed = effective.restricting.find(({ window }) => window !== null && !inWindow(window, now));
+function outsideWindow(restricting: readonly Policy[], now: number): Denial | null {
+  const closed = restricting.find(({ window }) => window !== null && !inWindow(window, now));
   if (closed === undefined) return null;
   const { days, from, to, timeZone } = closed.window!;
   return deny(
@@ -80,8 +62,8 @@ function notUnderstood(effective: EffectivePolicies, facts: Facts): Denial | nul
   );
 }
 
-function readOnly(effective: EffectivePolicies, facts: Facts): Denial | null {
-  const policy = effective.restricting.find(({ session }) => session.readOnly);
+function readOnly(restricting: readonly Policy[], facts: Facts): Denial | null {
+  const policy = restricting.find(({ session }) => session.readOnly);
   if (policy === undefined || facts.readOnly) return null;
   return deny(
     { policy: nameOf(policy), rule: 'session.readOnly' },
@@ -90,115 +72,104 @@ function readOnly(effective: EffectivePolicies, facts: Facts): Denial | null {
   );
 }
 
-function deniedByRule(effective: EffectivePolicies, facts: Facts): Denial | null {
+function deniedByRule(restricting: readonly Policy[], facts: Facts): Denial | null {
   for (const unit of unitsOf(facts)) {
-    const found = findRule(effective.restricting, 'Deny', unit);
-    if (found === null) continue;
-    const own = found.found.message;
-    return deny(
-      { policy: found.policy, rule: found.rule },
-      `denied by AccessPolicy ${found.policy}, rule ${found.rule}: ${describe(unit)}`,
-      own ?? 'Ask the people who keep this policy if you need it.',
-      { detail: own, alert: found.found.alert },
-    );
+    for (const policy of restricting) {
+      const rule = policy.rules.find((one) => one.action === 'Deny' && ruleMatches(one, unit));
+      if (rule !== undefined) return denied(policy, rule, unit);
+    }
   }
   return null;
+}
+
+function denied(policy: Policy, rule: Rule, unit: Unit): Denial {
+  return deny(
+    { policy: nameOf(policy), rule: rule.name },
+    `denied by AccessPolicy ${nameOf(policy)}, rule ${rule.name}: ${describeUnit(unit)}${kinship(rule, unit)}`,
+    rule.message ?? 'Ask the people who keep this policy if you need it.',
+    { detail: rule.message, alert: rule.alert },
+  );
 }
 
 function nothingAllows(effective: EffectivePolicies, unit: Unit): Denial {
   const policies = effective.granting.map(nameOf).join(', ');
   return deny(
     null,
-    `no rule allows ${describe(unit)} for role ${effective.role}`,
+    `no rule allows ${describeUnit(unit)} for role ${effective.role}`,
     policies === ''
       ? 'No AccessPolicy grants anything to you here.'
       : `The policies that grant you something here: ${policies}.`,
   );
 }
 
-function describe(unit: Unit): string {
-  if (unit.kind === 'Class') return unit.cls;
-  if (unit.kind === 'Function')
-    return `the function ${unit.use.candidates.join(' or ') || `${unit.use.schema}.${unit.use.name}`}`;
-  const { verb, reach, schema, name } = unit.use;
-  return `${reach === null ? '' : `${reach} `}${verb} on ${schema}.${name}`;
+/** Whether a write may reach more rows than that; so many keys or VALUES are known before it runs. */
+function exceeds(unit: Unit, { rows }: RowLimit): boolean {
+  return unit.kind !== 'Relation' || unit.use.most === undefined || unit.use.most > rows;
 }
 
-function nameOf(policy: Policy): string {
+/** A write that the server's count of the statement does not count; through a view it does. */
+function isElsewhere(unit: Unit): boolean {
+  return unit.kind === 'Relation' && unit.use.of !== undefined && unit.use.door !== 'View';
+}
+
+function uncountable({ policy, rule, rows }: RowLimit, unit: Unit): Denial {
+  return deny(
+    { policy, rule },
+    `denied by AccessPolicy ${policy}, rule ${rule}: a write may change ${rows} rows at most (maxRows), and the server does not count ${describeUnit(unit)}`,
+    'A rule without maxRows can allow what is changed there.',
+  );
+}
+
+interface Permission {
+  /** The first rule that matches. */
+  readonly by: Deciding;
+  /** null: one of the rules that match sets no bound. */
+  readonly maxRows: RowLimit | null;
+  readonly alert: boolean;
+}
+
+/**
+ * What the Allow rules make of a unit; null: none matches. They are alternatives: another one never takes away, so the
+ * widest `maxRows` of those that match counts (test: "maxRows of several rules").
+ */
+function permission(granting: readonly Policy[], unit: Unit): Permission | null {
+  let by: Deciding | null = null;
+  let maxRows: RowLimit | null = null;
+  let unbounded = unit.kind !== 'Relation';
+  let alert = false;
+  for (const policy of granting) {
+    for (const rule of policy.rules) {
+      if (rule.action !== 'Allow' || !ruleMatches(rule, unit)) continue;
+      const here = { policy: nameOf(policy), rule: rule.name };
+      by ??= here;
+      // A rule about relations asks to be told of those, not of every statement of its classes.
+      alert ||= rule.alert && (unit.kind !== 'Class' || rule.relations === null);
+      if (rule.maxRows === null) unbounded = true;
+      else if (maxRows === null || rule.maxRows > maxRows.rows) maxRows = { ...here, rows: rule.maxRows };
+    }
+  }
+  return by === null ? null : { by, maxRows: unbounded ? null : maxRows, alert };
+}
+
+/** `namespace/name`. */
+export function nameOf(policy: Policy): string {
   return `${policy.namespace}/${policy.name}`;
 }
 
-function shadowOf(policy: Policy, facts: Facts): Shadow | null {
-  for (const action of ['Deny', 'Allow'] as const) {
-    for (const unit of unitsOf(facts)) {
-      const found = findRule([policy], action, unit);
-      if (found !== null) return { verdict: action, policy: found.policy, rule: found.rule };
-    }
+/**
+ * What a policy in mode Audit would have done: denied the statement, or granted it together with those that grant already;
+ * null: nothing.
+ */
+function shadowOf(effective: EffectivePolicies, policy: Policy, facts: Facts, now: number): Shadow | null {
+  const alone = [policy];
+  const denial = outsideWindow(alone, now) ?? readOnly(alone, facts) ?? deniedByRule(alone, facts);
+  if (denial !== null) return { verdict: 'Deny', ...denial.by! };
+  if (policy.role !== effective.role || facts.unknown.length > 0) return null;
+  let by: Deciding | null = null;
+  for (const unit of unitsOf(facts)) {
+    const own = permission(alone, unit);
+    by ??= own?.by ?? null;
+    if (own === null && !isFree(unit) && permission(effective.granting, unit) === null) return null;
   }
-  return null;
-}
-
-function findRule(policies: readonly Policy[], action: Rule['action'], unit: Unit): Match | null {
-  for (const policy of policies) {
-    for (const rule of policy.rules) {
-      if (rule.action === action && ruleMatches(rule, unit))
-        return { policy: nameOf(policy), rule: rule.name, found: rule };
-    }
-  }
-  return null;
-}
-
-interface Compiled {
-  readonly statements: ReadonlySet<string>;
-  readonly any: boolean;
-  readonly relations: readonly RelationPattern[] | null;
-}
-
-const compiled = new WeakMap<Rule, Compiled>();
-
-function compile(rule: Rule): Compiled {
-  let known = compiled.get(rule);
-  if (known === undefined) {
-    known = {
-      statements: new Set(rule.statements),
-      any: rule.statements.includes('Any'),
-      relations: rule.relations?.map(parsePattern).filter((pattern) => pattern !== undefined) ?? null,
-    };
-    compiled.set(rule, known);
-  }
-  return known;
-}
-
-function ruleMatches(rule: Rule, unit: Unit): boolean {
-  switch (unit.kind) {
-    case 'Class':
-      return matchesClass(rule, unit.cls);
-    case 'Relation':
-      return matchesRelation(rule, unit.use);
-    case 'Function':
-      return matchesFunction(rule, unit.use);
-  }
-}
-
-/** A rule about reach speaks of writes alone; a Deny rule about relations or functions, of those alone. */
-function matchesClass(rule: Rule, cls: string): boolean {
-  if (rule.reach !== null || (rule.action === 'Deny' && (rule.relations !== null || rule.functions.length > 0)))
-    return false;
-  const { statements, any } = compile(rule);
-  return any ? isEverything(rule) || cls !== 'Unknown' : statements.has(cls);
-}
-
-function matchesRelation(rule: Rule, { verb, reach, schema, name }: RelationUse): boolean {
-  const { statements, any, relations } = compile(rule);
-  if (!any && !statements.has(verb)) return false;
-  if (rule.reach !== null && (reach === null || !rule.reach.includes(reach))) return false;
-  if (relations === null) return rule.action === 'Deny' && rule.functions.length === 0;
-  return relations.some((pattern) => (any && pattern.everything) || matches(pattern, schema, name));
-}
-
-/** A call that may mean several functions is allowed where all of them are, and denied where one of them is. */
-function matchesFunction(rule: Rule, { candidates }: FunctionUse): boolean {
-  const listed = (candidate: string) => rule.functions.includes(candidate);
-  if (rule.action === 'Deny') return candidates.some(listed);
-  return isEverything(rule) || candidates.every(listed);
+  return by === null ? null : { verdict: 'Allow', ...by };
 }

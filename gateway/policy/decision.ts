@@ -1,4 +1,4 @@
-import type { Policy, SessionLimits } from '../config/document.ts';
+import type { IdentityLimits, Policy, SessionLimits } from '../config/document.ts';
 
 /** What a policy decision names: shown to the client, written into the record. */
 export interface Deciding {
@@ -6,8 +6,21 @@ export interface Deciding {
   readonly rule: string;
 }
 
+/** The most rows that a write may change, and the rule that says so. */
+export interface RowLimit extends Deciding {
+  readonly rows: number;
+}
+
 export type Decision =
-  | { readonly verdict: 'Allow'; readonly by: Deciding | null; readonly shadow: readonly Shadow[] }
+  | {
+      readonly verdict: 'Allow';
+      readonly by: Deciding | null;
+      readonly shadow: readonly Shadow[];
+      /** Absent: no rule that allows it bounds it. */
+      readonly maxRows?: RowLimit;
+      /** A rule that matches asks for an alert; absent: none does. */
+      readonly alert?: true;
+    }
   | {
       readonly verdict: 'Deny';
       /** null: no rule matched, or the gateway itself refuses. */
@@ -16,6 +29,8 @@ export type Decision =
       readonly detail: string | null;
       readonly hint: string;
       readonly alert: boolean;
+      /** PostgreSQL itself would refuse it (a syntax error, an unknown name): nothing that somebody tried to get past. */
+      readonly asServer?: true;
       readonly shadow: readonly Shadow[];
     };
 
@@ -33,6 +48,7 @@ export interface EffectivePolicies {
   readonly restricting: readonly Policy[];
   readonly shadowing: readonly Policy[];
   readonly session: SessionLimits;
+  readonly limits: IdentityLimits;
   /** An Allow rule with Any and "*.*" grants, and nothing restricts: behaves as a direct connection. */
   readonly unrestricted: boolean;
 }

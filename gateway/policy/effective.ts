@@ -1,4 +1,4 @@
-import type { Policy, Rule, SessionLimits, Subject } from '../config/document.ts';
+import type { IdentityLimits, Policy, Rule, SessionLimits, Subject } from '../config/document.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { EffectivePolicies } from './decision.ts';
 
@@ -74,6 +74,7 @@ export function effectivePolicies(policies: readonly Policy[], role: string): Ef
     restricting: enforced,
     shadowing: policies.filter((policy) => policy.mode === 'Audit'),
     session,
+    limits: strictestLimits(enforced),
     unrestricted: any && !denies && !session.readOnly,
   };
 }
@@ -83,16 +84,27 @@ export function isEverything(rule: Rule): boolean {
   return rule.action === 'Allow' && rule.statements.includes('Any') && (rule.relations ?? []).includes('*.*');
 }
 
-function strictest(enforced: readonly Policy[], granting: readonly Policy[]): SessionLimits {
-  const least = (pick: (limits: SessionLimits) => number | null): number | null => {
-    const given = enforced.map(({ session }) => pick(session)).filter((value) => value !== null);
-    return given.length === 0 ? null : Math.min(...given);
-  };
+/** Of several policies the least that one of them allows. */
+function strictestLimits(enforced: readonly Policy[]): IdentityLimits {
   return {
-    maxAge: least((l) => l.maxAge),
-    idle: least((l) => l.idle),
-    statementTimeout: least((l) => l.statementTimeout),
-    rows: least((l) => l.rows),
+    sessions: least(enforced, ({ limits }) => limits.sessions),
+    statementsPerMinute: least(enforced, ({ limits }) => limits.statementsPerMinute),
+    rowsPerDay: least(enforced, ({ limits }) => limits.rowsPerDay),
+    bytesPerDay: least(enforced, ({ limits }) => limits.bytesPerDay),
+  };
+}
+
+function least(policies: readonly Policy[], pick: (policy: Policy) => number | null): number | null {
+  const given = policies.map(pick).filter((value) => value !== null);
+  return given.length === 0 ? null : Math.min(...given);
+}
+
+function strictest(enforced: readonly Policy[], granting: readonly Policy[]): SessionLimits {
+  return {
+    maxAge: least(enforced, ({ session }) => session.maxAge),
+    idle: least(enforced, ({ session }) => session.idle),
+    statementTimeout: least(enforced, ({ session }) => session.statementTimeout),
+    rows: least(enforced, ({ session }) => session.rows),
     readOnly: enforced.some(({ session }) => session.readOnly),
     settings: [...new Set(granting.flatMap(({ session }) => session.settings))],
   };

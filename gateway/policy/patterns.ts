@@ -1,10 +1,11 @@
 /** A relation pattern `schema.name`, ready to match: `*` stands for any characters within its part. */
 export interface RelationPattern {
-  readonly source: string;
   /** `"*.*"`: every relation of user schemas, or under Any everything. */
   readonly everything: boolean;
   readonly schema: RegExp;
   readonly name: RegExp;
+  /** The schema's part has a wildcard: it speaks of user schemas only; a schema that is spelled out is meant. */
+  readonly anySchema: boolean;
 }
 
 /** Schemas of the server: no wildcard speaks of them. */
@@ -12,22 +13,67 @@ function isSystemSchema(schema: string): boolean {
   return schema === 'information_schema' || schema.startsWith('pg_');
 }
 
+const PART = '("(?:[^"]|"")+"|[^".]+)';
+const RELATION = new RegExp(`^${PART}\\.${PART}$`);
+const FUNCTION = new RegExp(`^${PART}\\.("(?:[^"]|"")+"|[^".(]+)\\((.*)\\)$`);
+
 /** Quoted parts are literal, others fold to lower case as in PostgreSQL; undefined: not a pattern. */
 export function parsePattern(source: string): RelationPattern | undefined {
-  const match = /^("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)$/.exec(source);
-  if (match === null) return undefined;
-  return { source, everything: source === '*.*', schema: toRegExp(match[1]!), name: toRegExp(match[2]!) };
+  const [, schema, name] = RELATION.exec(source) ?? [];
+  if (schema === undefined || name === undefined) return undefined;
+  const anySchema = !schema.startsWith('"') && schema.includes('*');
+  return { everything: source === '*.*', schema: toRegExp(schema), name: toRegExp(name), anySchema };
 }
 
 function toRegExp(part: string): RegExp {
-  const quoted = part.startsWith('"');
-  const literal = quoted ? part.slice(1, -1).replaceAll('""', '"') : part.toLowerCase();
-  const escaped = literal.replace(/[\\^$.+?()[\]{}|/*-]/g, '\\$&');
-  return new RegExp(`^${quoted ? escaped : escaped.replaceAll('\\*', '[^]*')}$`, 'u');
+  const literal = plainName(part).replace(/[\\^$.+?()[\]{}|/*]/g, '\\$&');
+  return new RegExp(`^${part.startsWith('"') ? literal : literal.replaceAll('\\*', '[^]*')}$`, 'u');
+}
+
+function plainName(part: string): string {
+  return part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part.toLowerCase();
 }
 
 export function matches(pattern: RelationPattern, schema: string, name: string): boolean {
   if (!pattern.schema.test(schema) || !pattern.name.test(name)) return false;
-  // A wildcard in the schema's part means user schemas only; a schema that is spelled out is meant.
-  return !isSystemSchema(schema) || !/^[^.]*\*/.test(pattern.source);
+  return !(pattern.anySchema && isSystemSchema(schema));
+}
+
+/** Other spellings of types, as the grammar has them: the catalogue knows the right-hand names alone. */
+const TYPES: Readonly<Record<string, string>> = {
+  int: 'integer',
+  int4: 'integer',
+  int8: 'bigint',
+  int2: 'smallint',
+  bool: 'boolean',
+  decimal: 'numeric',
+  varchar: 'character varying',
+  char: 'character',
+  bpchar: 'character',
+  float4: 'real',
+  float: 'double precision',
+  float8: 'double precision',
+  varbit: 'bit varying',
+  time: 'time without time zone',
+  timetz: 'time with time zone',
+  timestamp: 'timestamp without time zone',
+  timestamptz: 'timestamp with time zone',
+};
+
+/** A function as rules and facts name it, `app.f(int,text)`, in the one spelling in which they are compared. */
+export function canonicalFunction(source: string): string {
+  const [, schema, name, args] = FUNCTION.exec(source) ?? [];
+  if (schema === undefined || name === undefined || args === undefined) return source;
+  // Modifiers such as numeric(10, 2) are no part of a signature.
+  const types = args
+    .replace(/\([^()]*\)/g, '')
+    .split(',')
+    .map((type) => canonicalType(type.trim()));
+  return `${plainName(schema)}.${plainName(name)}(${types.join(', ')})`;
+}
+
+function canonicalType(type: string): string {
+  const [, base = type, array = ''] = /^(.*?)((?:\[\])*)$/.exec(type) ?? [];
+  const plain = base.includes('"') ? base : base.replace(/\s+/g, ' ').trim().toLowerCase();
+  return `${TYPES[plain] ?? plain}${array}`;
 }

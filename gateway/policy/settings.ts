@@ -57,12 +57,20 @@ export function checkSetting(
   const name = change.name.toLowerCase();
   // The gateway's own, in any form and for anybody: they will carry keys.
   if (/^postern/.test(name)) return `setting ${name} belongs to the gateway`;
-  if (change.kind !== 'Set' || effective.unrestricted) return null;
+  if (change.kind !== 'Set') return null;
   if (change.value !== null && change.value === current) return null;
+  if (isHeld(effective, name)) return checkValue(effective, name, change.value);
+  if (effective.unrestricted) return null;
   // Who may change roles is a matter of class Role.
   if (name === 'role' || name === 'session_authorization') return null;
   if (FREE.has(name) || name.startsWith('enable_') || effective.session.settings.includes(name)) return null;
   return checkValue(effective, name, change.value);
+}
+
+/** What a policy holds the session to: neither Any nor a policy that lists further settings lets go of it. */
+function isHeld({ session }: EffectivePolicies, name: string): boolean {
+  if (name === 'statement_timeout') return session.statementTimeout !== null;
+  return session.readOnly && (name === 'transaction_read_only' || name === 'default_transaction_read_only');
 }
 
 function checkValue(effective: EffectivePolicies, name: string, value: string | null): string | null {
@@ -101,7 +109,8 @@ function checkTimeout(effective: EffectivePolicies, name: string, value: string)
   const limit = effective.session.statementTimeout;
   if (name !== 'statement_timeout' || limit === null) return null;
   const asked = milliseconds(value);
-  return asked > 0 && asked <= limit ? null : `statement_timeout may be at most ${limit} ms`;
+  // Less than a millisecond is rounded to 0, which is none (test: "a statement_timeout of 100us").
+  return asked >= 1 && asked <= limit ? null : `statement_timeout may be at most ${limit} ms`;
 }
 
 const UNITS: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };

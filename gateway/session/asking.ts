@@ -1,14 +1,19 @@
 import {
   encodeNames,
+  encodeOids,
   FUNCTIONS_QUESTION,
+  keyOf,
   RELATIONS_QUESTION,
   readFunctions,
   readRelations,
   readSettings,
+  readSurroundings,
   SETTINGS_QUESTION,
+  SURROUNDINGS_QUESTION,
 } from '../catalog/questions.ts';
 import { encodeFlush } from '../wire/frontend.ts';
 import type { Need, WantedName } from './judged.ts';
+import { askPins } from './pins.ts';
 import { encodeQuestion, type Question, type QuestionRows, type QuestionText } from './question.ts';
 import { type ReplyKind, reply } from './replies.ts';
 import type { SessionState } from './state.ts';
@@ -22,6 +27,7 @@ export function satisfy(s: SessionState, need: Need): void {
     return;
   }
   if (need.kind === 'Settings') askSettings(s);
+  else if (need.kind === 'Pins') askPins(s);
   else if (need.kind === 'Names') askNames(s, need.relations, need.functions);
 }
 
@@ -43,11 +49,7 @@ function askNames(s: SessionState, relations: readonly WantedName[], functions: 
     s.askFailed = `names beyond ASCII cannot be looked up with client_encoding ${s.settings.clientEncoding}; use UTF8`;
     return;
   }
-  if (relations.length > 0) {
-    ask(s, { sql: RELATIONS_QUESTION, parameters: [encodeNames(relations)] }, (rows) => {
-      for (const [key, relation] of readRelations(rows)) s.settings.overlay.relations.set(key, relation);
-    });
-  }
+  if (relations.length > 0) askRelations(s, relations);
   if (functions.length > 0) {
     ask(s, { sql: FUNCTIONS_QUESTION, parameters: [encodeNames(functions)] }, (rows) => {
       for (const [key, found] of readFunctions(rows)) s.settings.overlay.functions.set(key, found);
@@ -55,9 +57,35 @@ function askNames(s: SessionState, relations: readonly WantedName[], functions: 
   }
 }
 
+/** First what the names mean; once that is known, what hangs on those that the shared catalogue does not know. */
+function askRelations(s: SessionState, names: readonly WantedName[]): void {
+  const { overlay } = s.settings;
+  const meant = names.flatMap((name) => overlay.pending.get(keyOf(name)) ?? []);
+  if (meant.length > 0) return askSurroundings(s, meant);
+  const shared = s.settings.defining ? null : (s.env.catalog() ?? null);
+  ask(s, { sql: RELATIONS_QUESTION, parameters: [encodeNames(names)] }, (rows) => {
+    for (const [key, answer] of readRelations(rows, (oid) => shared?.relationByOid(oid))) {
+      if (answer !== null && 'needs' in answer) overlay.pending.set(key, answer.needs);
+      else overlay.relations.set(key, answer);
+    }
+  });
+}
+
+function askSurroundings(s: SessionState, oids: readonly number[]): void {
+  const { overlay } = s.settings;
+  ask(s, { sql: SURROUNDINGS_QUESTION, parameters: [encodeOids(oids)] }, (rows) => {
+    const near = readSurroundings(rows[0]!);
+    for (const [oid, relation] of near.related) overlay.related.set(oid, relation);
+    for (const [oid, fn] of near.relatedFunctions) overlay.relatedFunctions.set(oid, fn);
+    for (const [key, oid] of overlay.pending) overlay.relations.set(key, near.related.get(oid) ?? null);
+    overlay.pending.clear();
+  });
+}
+
 const KINDS: readonly ReplyKind[] = ['Parse', 'Bind', 'Execute', 'Close', 'Sync'];
 
-function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRows) => void): void {
+/** Puts a question; where its answer does not come, `askFailed` says why. */
+export function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRows) => void): void {
   const alone = !s.pipelineOpen;
   const question: Question = {
     alone,

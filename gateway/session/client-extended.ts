@@ -11,12 +11,13 @@ import {
   type Parse,
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
-import { gatewayDenied, readText, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { readText, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, isQuiet, noteSettings } from './effects.ts';
-import { auditDenied, cancelledByUser, judge, judgeUnread } from './judge.ts';
+import { auditDenied, cancelledByUser, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
+import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
-import { type Refusal, replacement, SQLSTATE } from './refusal.ts';
+import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
@@ -106,7 +107,7 @@ function readParse(s: SessionState, parse: Parse): Read | Need {
   const [first] = analysis.statements;
   if (first === undefined) return { judged: EMPTY, text, why: null };
   if (analysis.statements.length > 1) return { judged: severalCommands(), text, why: null };
-  const judgement = judge(s.surroundings(), first);
+  const judgement = judge(s.surroundings(), withParameterTypes(first, parse.parameterTypes));
   return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text, why: null };
 }
 
@@ -119,7 +120,7 @@ function unread(s: SessionState, why: Unread): Judged {
 
 function severalCommands(): Judged {
   const message = 'cannot insert multiple commands into a prepared statement';
-  return { ...gatewayDenied(null, message, ''), refusal: { code: SQLSTATE.syntax, message } };
+  return { raw: null, facts: null, decision: serverDenial(message), refusal: { code: SQLSTATE.syntax, message } };
 }
 
 function remember(s: SessionState, statement: PreparedStatement, judged: Judged): void {
@@ -172,7 +173,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   if (s.names.isUncertain(s.names.statements, key)) return ANSWERS;
   const statement = s.names.statements.get(key) ?? unseen(s, message.statement);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
-  const judged = judgePrepared(s, statement);
+  const judged = exhausted(s.surroundings(), statement.raw, 0) ?? judgePrepared(s, statement);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
@@ -194,16 +195,20 @@ function parametersOf(statement: PreparedStatement, message: Bind | BindHead): B
 
 /** Execute: decided again; the first one after Bind runs under Bind's intent, a repeated one under its own. */
 export function onExecute(s: SessionState, step: Step): Need | null {
-  const { portal: name } = decodeExecute(step.body);
+  const { portal: name, maxRows } = decodeExecute(step.body);
   const key = protocolName(name);
   if (s.names.isUncertain(s.names.portals, key)) return ANSWERS;
   const portal = s.names.portals.get(key) ?? unseenPortal(s, name);
   if (portal === undefined) return refuse(s, noSuchPortal(name));
-  const judged = judgePrepared(s, portal.statement);
-  if ('kind' in judged) return judged;
   const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
+  const over = continued === null ? exhausted(s.surroundings(), portal.statement.raw, 0) : null;
+  const whole = over ?? judgePrepared(s, portal.statement);
+  if ('kind' in whole) return whole;
+  const judged = maxRows > 0 ? inParts(whole) : whole;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  running.bound = judged.bound ?? null;
+  s.counting = running.bound !== null;
   const undo: Undo[] = running.executed && continued !== null ? [] : startEffects(s, portal);
   running.executed = true;
   portal.running = running;

@@ -2,7 +2,7 @@ import { decodeFunctionCall, decodeFunctionCallHead, type FunctionCallHead } fro
 import type { Step } from '../wire/reader.ts';
 import { recordIntent } from './client-simple.ts';
 import { noteSettings } from './effects.ts';
-import { cancelledByUser, judge, judgeUnread } from './judge.ts';
+import { cancelledByUser, exhausted, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply } from './replies.ts';
@@ -22,7 +22,7 @@ export function onFunctionCallHead(s: SessionState, step: Step): Need | null {
 }
 
 function callFunction(s: SessionState, step: Step, call: FunctionCallHead): Need | null {
-  const judged = judgeCall(s, call.functionOid, call.parameterCount);
+  const judged = exhausted(s.surroundings(), null, 0) ?? judgeCall(s, call.functionOid, call.parameterCount);
   if ('kind' in judged) return judged;
   const { formats } = call;
   const parameters = call.parameters.map((value, i) => {

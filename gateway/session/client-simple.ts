@@ -1,13 +1,14 @@
 import type { BoundParameter } from '../audit/record.ts';
-import type { Analysis, RawStatement } from '../sql/facts.ts';
+import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
 import { type DecodedText, decodeText } from './encoding.ts';
-import { cancelledByUser, judge, judgeUnread, type Surroundings } from './judge.ts';
+import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
+import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
+import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { KnownSettings } from './settings.ts';
 import { afterLiteralSets } from './simulate.ts';
@@ -39,7 +40,7 @@ export function onQuery(s: SessionState, step: Step): Need | null {
   if (analysis === null) return { kind: 'Analysis' };
   if (analysis.kind === 'NotUnderstood') return forwardUnread(s, step, decoded.utf8, analysis);
   if (analysis.kind === 'SyntaxError') return syntaxError(s, step, decoded, analysis);
-  const plan = planString(s, decoded, analysis.statements);
+  const plan = planString(s, decoded, analysis);
   if ('kind' in plan) return plan;
   forwardPlan(s, plan, step, text);
   return null;
@@ -75,7 +76,8 @@ export function undecodable(s: SessionState): { reason: string; hint: string } {
 
 /** Nobody could analyse it: class Any lets it pass, else it is refused. */
 function forwardUnread(s: SessionState, step: Step, text: Buffer, why: { reason: string; hint: string }): null {
-  return forwardWhole(s, step, text, judgeUnread(s.surroundings(), why.reason, why.hint));
+  const around = s.surroundings();
+  return forwardWhole(s, step, text, exhausted(around, null, 0) ?? judgeUnread(around, why.reason, why.hint));
 }
 
 /** One verdict for the whole string. */
@@ -98,30 +100,31 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
     ...(error.position > 0 ? { position: error.position } : {}),
     beforeTransactionState: true,
   };
-  return { refusal, decision: gatewayDenial(error.message, '') };
+  return { refusal, decision: serverDenial(error.message) };
 }
 
-function planString(s: SessionState, text: DecodedText, statements: readonly RawStatement[]): Plan | Need {
+function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
+  const { statements, places } = analysis;
   const planned: Planned[] = [];
   let around: Around = { ...s.surroundings(), changed: s.settings.touched };
   for (const [index, raw] of statements.entries()) {
-    const judgement = judge(around, raw);
+    const judgement = judgeWithin(around, raw, index);
     if (judgement.kind === 'Wait') return giveUp(s, planned, judgement.need);
     const { judged } = judgement;
     if (judged.refusal !== null) {
       // What follows is never reached, whatever it is.
       const rest = statements
         .slice(index)
-        .map((left) => ({ judged: { ...judged, raw: left }, text: textOf(text, left), undo: [] }));
-      const prefix = index === 0 ? 0 : text.original(raw.offset);
+        .map((left, i) => ({ judged: { ...judged, raw: left }, text: textOf(text, places[index + i]!), undo: [] }));
+      const prefix = index === 0 ? 0 : text.original(places[index]!.offset);
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
-    const own = textOf(text, raw);
+    const own = textOf(text, places[index]!);
     planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
     if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
     around = after(s, around, raw, judged);
   }
-  return { statements: planned, refusal: null, prefix: 0 };
+  return countable(s, { statements: planned, refusal: null, prefix: 0 });
 }
 
 /** The string is planned again when the answer is in. */
@@ -139,8 +142,33 @@ function mustKnow(s: SessionState, around: Around, raw: RawStatement): boolean {
 
 const UNKNOWN: KnownSettings = { searchPath: [], currentUser: '', sessionUser: '' };
 
-function textOf(text: DecodedText, raw: RawStatement): string {
-  return text.utf8.toString('utf8', raw.offset, raw.offset + raw.length);
+/** A string whose rows have to be counted is refused where they would be committed before that. */
+function countable(s: SessionState, plan: Plan): Plan | Need {
+  const all = plan.statements.map(({ judged }) => judged);
+  if (!all.some(({ bound }) => bound !== undefined)) return plan;
+  if (s.replies.length === 0) {
+    const refused = uncountable(s, all);
+    if (refused === null) return plan;
+    for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+    const statements = plan.statements.map((one) => ({
+      ...one,
+      judged: { ...refused, raw: one.judged.raw },
+      undo: [],
+    }));
+    return { statements, refusal: refused.refusal, prefix: 0 };
+  }
+  for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+  return { kind: 'Answers' };
+}
+
+/** The statements before it in the string are not counted yet. */
+function judgeWithin(around: Surroundings, raw: RawStatement, ahead: number): Judgement {
+  const over = exhausted(around, raw, ahead);
+  return over === null ? judge(around, raw) : { kind: 'Judged', judged: over };
+}
+
+function textOf(text: DecodedText, { offset, length }: Place): string {
+  return text.utf8.toString('utf8', offset, offset + length);
 }
 
 /** What a statement in the middle of a string finds. */
@@ -172,6 +200,7 @@ function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): voi
   const nonce = refusal === null ? '' : s.env.nonce();
   const bytes = refusal === null ? step : replacement.query(text.subarray(0, plan.prefix), nonce);
   s.pipelineOpen = false;
+  s.counting = refusal === null && running.some(({ bound }) => bound !== null);
   s.forward(bytes, reply('Query', { running, refusal, nonce }));
 }
 
@@ -196,21 +225,20 @@ export function recordIntent(
     revision: s.env.policies(s.now).revision,
     applicationName: s.settings.reported.get('application_name') ?? '',
   });
+  // What is refused for its number is none of them, or a client that goes on asking would never get out.
+  if (judged.refusal?.code !== SQLSTATE.limitExceeded) s.env.usage.addStatement(s.now);
+  const bound = judged.bound ?? null;
   return {
     statement,
     startedAt: s.at,
     judged,
     undo: [],
+    bound,
+    metered: null,
     rows: 0,
     bytes: 0,
     executed: true,
     suspended: false,
     ended: false,
   };
-}
-
-/** A denial of the gateway itself as a judged statement. */
-export function gatewayDenied(raw: RawStatement | null, message: string, hint: string): Judged {
-  const decision = gatewayDenial(message, hint);
-  return { raw, facts: null, decision, refusal: refusalOf(decision) };
 }

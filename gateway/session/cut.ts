@@ -1,5 +1,6 @@
 import type { Step } from '../wire/reader.ts';
-import { encodeRefusal, encodeWarning, type Refusal, replacement, SQLSTATE } from './refusal.ts';
+import type { Running } from './names.ts';
+import { encodeRefusal, encodeWarning, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
 import { type Reply, reply } from './replies.ts';
 import type { SessionState } from './state.ts';
 
@@ -9,26 +10,47 @@ import type { SessionState } from './state.ts';
  * server's state true: an open transaction is made to fail first, and what has been committed is never called failed.
  */
 
-/** Relays rows of the result at the head; starts a cut where the policy's limit is reached. */
+/** How many more rows a result may have, and what the client is told beyond them. */
+interface Room {
+  readonly rows: number;
+  readonly refusal: () => Refusal;
+}
+
+/** Relays rows of the result at the head; starts a cut where a limit is reached. */
 export function relayRows(s: SessionState, head: Reply, step: Step): void {
   const running = head.running[head.at];
-  const { effective } = s.env.policies(s.now);
-  const limit = effective.session.rows;
-  if (running === undefined || limit === null) {
-    if (running !== undefined) {
-      running.rows += step.count;
-      running.bytes += step.length;
-    }
+  const room = running === undefined ? null : roomFor(s, running);
+  // Never from the middle of a result, and so perhaps of a row, on: limits that come then count for the next one.
+  // Test: "limits that come in the middle of a result".
+  if (running !== undefined) running.metered ??= room !== null;
+  if (running?.metered !== true) {
+    if (head.cut !== null) return;
+    if (running !== undefined) noteRelayed(s, running, step.count, step.length);
     s.port.toClient(step);
     return;
   }
   const { raw } = step;
-  const allowed = head.cut === null ? Math.max(0, limit - running.rows) : 0;
+  const allowed = head.cut === null ? (room?.rows ?? Number.POSITIVE_INFINITY) : 0;
   const { started, pass } = s.rows.feed(raw, allowed);
   if (pass > 0) s.port.toClient(raw.subarray(0, pass));
-  running.rows += Math.min(started, allowed);
-  running.bytes += pass;
-  if (started > allowed && head.cut === null) startCut(s, head, tooManyRows(limit));
+  noteRelayed(s, running, Math.min(started, allowed), pass);
+  if (started > allowed && head.cut === null && room !== null) startCut(s, head, room.refusal());
+}
+
+function noteRelayed(s: SessionState, running: Running, rows: number, bytes: number): void {
+  running.rows += rows;
+  running.bytes += bytes;
+  s.env.usage.addResult(s.now, rows, bytes);
+}
+
+/** The least room that a limit leaves; null: there is none. */
+function roomFor(s: SessionState, running: Running): Room | null {
+  const limit = s.env.policies(s.now).effective.session.rows;
+  const perResult = limit === null ? null : Math.max(0, limit - running.rows);
+  const today = s.env.usage.allowance(s.now);
+  const left = today === null ? null : today.bytes === 0 ? 0 : (today.rows ?? Number.POSITIVE_INFINITY);
+  if (left !== null && (perResult === null || left < perResult)) return { rows: left, refusal: () => usedUp(s) };
+  return perResult === null ? null : { rows: perResult, refusal: () => tooManyRows(limit!) };
 }
 
 function tooManyRows(limit: number): Refusal {
@@ -39,6 +61,12 @@ function tooManyRows(limit: number): Refusal {
   };
 }
 
+function usedUp(s: SessionState): Refusal {
+  const decision = s.env.usage.exhausted(s.now, 0);
+  const refusal = decision === null ? { message: 'the limit of the day is used up' } : refusalOf(decision);
+  return { ...refusal, code: SQLSTATE.limitExceeded, message: `result cut: ${refusal.message}` };
+}
+
 function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
   head.cut = { refusal, completed: false };
   s.port.cancelUpstream();
@@ -46,7 +74,10 @@ function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
 
 /** The server failed a statement whose result is being cut: by our cancel, or for a reason of its own. */
 export function cutFailed(s: SessionState, head: Reply, step: Step, code: string): void {
-  s.port.toClient(code === SQLSTATE.queryCanceled ? encodeRefusal(head.cut!.refusal) : step);
+  const cut = head.cut!;
+  const ours = code === SQLSTATE.queryCanceled || cut.completed;
+  s.port.toClient(ours ? encodeRefusal(cut.refusal) : step);
+  head.cut = null;
 }
 
 /** The statement succeeded in spite of the cancel. True: the client has been told so, with a warning. */

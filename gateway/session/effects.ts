@@ -1,6 +1,7 @@
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
 import type { PreparedStatement, Undo } from './names.ts';
 import { sqlName } from './names.ts';
+import { forgetPins } from './pins.ts';
 import type { SessionState } from './state.ts';
 
 /** Settings that decide what names mean or who acts: only the server knows what a change makes of them. */
@@ -9,8 +10,8 @@ const TRACKED = new Set(['search_path', 'role', 'session_authorization']);
 /** Settings that decide how the server reads the next text. */
 const READING = new Set(['client_encoding', 'standard_conforming_strings']);
 
-/** Statement classes that define something. */
-const DEFINING = new Set(['Ddl', 'Code', 'TempTable']);
+/** Statement classes that define something, or may. */
+const DEFINING = new Set(['Ddl', 'Code', 'TempTable', 'Do', 'Call']);
 
 /** Notes what a statement does to the session's names; returns how to undo it. */
 export function applyNames(s: SessionState, raw: RawStatement, text: string): Undo[] {
@@ -24,6 +25,7 @@ export function noteSettings(s: SessionState, raw: RawStatement, facts: Facts | 
   else if (raw.settings.some((c) => 'name' in c && c.kind !== 'Show' && READING.has(c.name.toLowerCase()))) {
     s.settings.touchReading();
   }
+  forgetPins(s, raw);
   if (facts !== null) noteDefinitions(s, facts);
 }
 

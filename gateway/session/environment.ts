@@ -2,6 +2,7 @@ import type { SessionEndReason, StatementRecord } from '../audit/record.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Decision, EffectivePolicies } from '../policy/decision.ts';
+import type { Allowance } from '../policy/usage.ts';
 import type { Analysis, Facts, RawStatement, SettingChange } from '../sql/facts.ts';
 import type { Resolution, ResolveEnvironment } from '../sql/resolve-environment.ts';
 import type { Step } from '../wire/reader.ts';
@@ -44,6 +45,23 @@ export interface SessionOver {
   readonly refusal: Refusal;
 }
 
+/** What the session's identity uses, in all its sessions together. */
+export interface Usage {
+  /** Why no further statement may begin, with `ahead` others before it that are not counted yet; null: it may. */
+  exhausted(now: number, ahead: number): (Decision & { readonly verdict: 'Deny' }) | null;
+  addStatement(now: number): void;
+  /** What results may still have today; null: as much as they like. */
+  allowance(now: number): Allowance | null;
+  addResult(now: number, rows: number, bytes: number): void;
+}
+
+/** Settings that policies hold a session to. */
+export interface Pins {
+  readonly readOnly: boolean;
+  /** Milliseconds; null: none. */
+  readonly statementTimeout: number | null;
+}
+
 /** What a session may ask of the world without waiting. Where the answer is not there yet, the session is woken. */
 export interface SessionEnvironment {
   readonly identity: Identity;
@@ -51,17 +69,23 @@ export interface SessionEnvironment {
   readonly database: string;
   /** Longest text that is analysed, in bytes. */
   readonly statementBytes: number;
+  /** What the start-up packet held the session to. */
+  readonly pinned: Pins;
   policies(now: number): PoliciesInForce;
   /** null: the answer comes later, and the session is woken; then the same call returns it. */
   analyze(text: Buffer): Analysis | null;
   /** null: being loaded, and the session is woken; undefined: cannot be had at present. */
   catalog(): CatalogSnapshot | null | undefined;
-  resolve(raw: RawStatement, environment: ResolveEnvironment): Resolution;
+  /** The last one, even if it is out of date: for the record. */
+  lastCatalog(): CatalogSnapshot | undefined;
+  /** Load: being loaded, and the session is woken; undefined: what is wanted cannot be had at present. */
+  resolve(raw: RawStatement, environment: ResolveEnvironment): Resolution | undefined;
   decide(effective: EffectivePolicies, facts: Facts, now: number): Decision;
   /** null: the change is allowed; else why not. `current`: the value that holds, where known. */
   checkSetting(effective: EffectivePolicies, change: SettingChange, current: string | undefined): string | null;
   /** Class of an unsafe built-in function for FunctionCall; see `gateway/sql/builtin.ts`. */
   functionFacts(oid: number, parameters: number): RawStatement | undefined;
+  readonly usage: Usage;
   /** Why records cannot be had at present; null: they can. */
   auditUnavailable(): string | null;
   /** The session's time is up (identity expired, greatest age reached): checked before every statement. */

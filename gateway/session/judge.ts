@@ -1,9 +1,11 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
+import { bounded } from './max-rows.ts';
 import { type Names, sqlName } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, SQLSTATE } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
 /** What the statement will find when it runs; within one simple string, what statements before it made of it. */
@@ -45,6 +47,16 @@ export function judgeUnread(s: Surroundings, reason: string, hint: string): Judg
   return denied(null, facts, gatewayDenial(`not understood, so not run: ${reason}`, hint));
 }
 
+/** First OID of a type that is not the server's own. */
+const FIRST_NORMAL_OID = 16_384;
+
+/** With the types that Parse gives to parameters: their input functions run when values are bound. */
+export function withParameterTypes(raw: RawStatement, parameterTypes: readonly number[]): RawStatement {
+  const own = parameterTypes.filter((oid) => oid >= FIRST_NORMAL_OID);
+  if (own.length === 0) return raw;
+  return { ...raw, types: [...raw.types, ...own.map((oid) => ({ schema: null, name: '', oid }))] };
+}
+
 /** Judges one statement as it would run now. */
 export function judge(s: Surroundings, raw: RawStatement): Judgement {
   const unavailable = s.env.auditUnavailable();
@@ -55,10 +67,11 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
   const own = judgeAlone(s, raw);
-  if (own.kind === 'Wait' || own.judged.refusal !== null || inner.raw === null) return own;
+  if (own.kind === 'Wait' || own.judged.refusal !== null) return own;
+  if (inner.raw === null) return judged(bounded(own.judged, [raw]));
   const within = judgeAlone(s, inner.raw);
   if (within.kind === 'Wait') return within;
-  return judged(merge(own.judged, within.judged));
+  return judged(bounded(merge(own.judged, within.judged), [raw, inner.raw]));
 }
 
 const ALLOWED: Decision = { verdict: 'Allow', by: null, shadow: [] };
@@ -85,14 +98,25 @@ export function cancelledByUser(raw: RawStatement | null): Judged {
   return {
     raw,
     facts: null,
-    decision: gatewayDenial(message, ''),
+    decision: serverDenial(message),
     refusal: { code: SQLSTATE.queryCanceled, message },
   };
 }
 
+/**
+ * Refuses a statement whose identity has used up what it may use; null: it may go on. Ends of transactions always may:
+ * what was done within the limits is not lost by them.
+ */
+export function exhausted(s: Surroundings, raw: RawStatement | null, ahead: number): Judged | null {
+  if (raw?.effects.some(endsTransaction) === true) return null;
+  const decision = s.env.usage.exhausted(s.now, ahead);
+  if (decision === null) return null;
+  return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.limitExceeded } };
+}
+
 /** A name that EXECUTE or FETCH uses and this session never made here; the server's own words. */
 function missing(raw: RawStatement, refusal: Refusal): Judged {
-  return { raw, facts: factsWithoutNames(raw), decision: gatewayDenial(refusal.message, ''), refusal };
+  return { raw, facts: factsWithoutNames(raw), decision: serverDenial(refusal.message), refusal };
 }
 
 /** ROLLBACK is always allowed; in an aborted transaction it is the only way out. */
@@ -138,9 +162,9 @@ function unknownName(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Ref
 function judgeAlone(s: Surroundings, raw: RawStatement): Judgement {
   const { env, now } = s;
   const { effective } = env.policies(now);
-  if (effective.unrestricted) return judged(unrestricted(s, raw));
-  const refused = readDifferently(s, raw) ?? settingRefused(s, raw);
+  const refused = (effective.unrestricted ? null : readDifferently(s, raw)) ?? settingRefused(s, raw);
   if (refused !== null) return judged(denied(raw, factsWithoutNames(raw), refused));
+  if (effective.unrestricted) return judged(unrestricted(s, raw));
   const resolved = resolveNames(s, raw);
   if (resolved.kind === 'Wait') return unanswerable(s, raw, resolved);
   if (resolved.kind === 'Refused') return judged(denied(raw, factsWithoutNames(raw), resolved.decision));
@@ -172,16 +196,10 @@ function unanswerable(s: Surroundings, raw: RawStatement, wait: Judgement & { ki
 /** Under Any alone nothing is refused; facts are for the record, as well as they can be had without asking. */
 function unrestricted(s: Surroundings, raw: RawStatement): Judged {
   const { env } = s;
-  const catalog = env.catalog() ?? null;
-  const resolution =
-    catalog === null
-      ? null
-      : env.resolve(raw, {
-          catalog,
-          searchPath: s.known?.searchPath ?? ['pg_catalog', 'public'],
-          overlay: null,
-          localNames: false,
-        });
+  const catalog = env.lastCatalog();
+  const searchPath = s.known?.searchPath ?? ['pg_catalog', 'public'];
+  const names = { searchPath, overlay: null, localNames: false, partial: true } as const;
+  const resolution = catalog === undefined ? undefined : env.resolve(raw, { catalog, ...names });
   const facts = resolution?.kind === 'Facts' ? resolution.facts : factsWithoutNames(raw);
   return { raw, facts, decision: env.decide(env.policies(s.now).effective, facts, s.now), refusal: null };
 }
@@ -238,28 +256,34 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   }
   const catalog = s.env.catalog();
   if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
-  if (catalog === undefined) {
-    return refused(
-      'the database catalogue cannot be read at present, so the statement is not understood',
-      'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
-    );
-  }
+  if (catalog === undefined) return noCatalog();
   if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
   const resolution = s.env.resolve(raw, {
     catalog,
     searchPath: s.known.searchPath,
-    overlay: s.settings.overlay,
+    overlay: s.settings.answersFor(catalog),
     localNames: s.settings.local !== 'no',
   });
+  if (resolution === undefined) return noCatalog();
+  if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };
   return resolution.kind === 'Facts' ? resolution : { kind: 'Wait', need: { ...resolution, kind: 'Names' } };
+}
+
+function noCatalog(): Resolved {
+  return refused(
+    'the database catalogue cannot be read at present, so the statement is not understood',
+    'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
+  );
 }
 
 function refused(message: string, hint: string): Resolved {
   return { kind: 'Refused', decision: gatewayDenial(message, hint) };
 }
 
-function needsNames(raw: RawStatement): boolean {
-  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0;
+function needsNames({ relations, functions, types, operators }: RawStatement): boolean {
+  // What the grammar itself writes as pg_catalog's (int, varchar, …) means that in every search path.
+  const named = types.some(({ schema }) => schema !== 'pg_catalog');
+  return named || relations.length > 0 || functions.length > 0 || operators.length > 0;
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {

@@ -1,4 +1,4 @@
-import type { Decision, EffectivePolicies } from '../policy/decision.ts';
+import type { Decision, EffectivePolicies, RowLimit } from '../policy/decision.ts';
 import type { Facts, RawStatement } from '../sql/facts.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -9,6 +9,8 @@ export interface Judged {
   readonly decision: Decision;
   /** What the client is told in place of running it; null: it runs. */
   readonly refusal: Refusal | null;
+  /** The rows that it changes are counted before they can be committed; absent: they are not. */
+  readonly bound?: RowLimit;
 }
 
 /** A verdict with all that it hung on: good as long as these are the same objects. */
@@ -29,6 +31,8 @@ export type Need =
   /** Everything sent must have been answered. */
   | { readonly kind: 'Answers' }
   | { readonly kind: 'Settings' }
+  /** A policy has come to hold the session closer: the server has to be told. */
+  | { readonly kind: 'Pins' }
   | { readonly kind: 'Names'; readonly relations: readonly WantedName[]; readonly functions: readonly WantedName[] };
 
 export interface WantedName {

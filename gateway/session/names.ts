@@ -1,3 +1,4 @@
+import type { RowLimit } from '../policy/decision.ts';
 import type { RawStatement } from '../sql/facts.ts';
 import type { Judged, Verdict } from './judged.ts';
 
@@ -38,6 +39,10 @@ export interface Running {
   readonly judged: Judged;
   /** Query: how to take back what it did to names, should it not come to run. */
   undo: readonly Undo[];
+  /** The most rows that it may change; null: as many as it likes. */
+  bound: RowLimit | null;
+  /** Its rows are counted one by one, as a limit may cut them: decided as the result begins, null before that. */
+  metered: boolean | null;
   rows: number;
   bytes: number;
   /** An Execute has been sent. */

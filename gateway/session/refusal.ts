@@ -31,6 +31,7 @@ export const SQLSTATE = {
   idleInTransactionTimeout: '25P03',
   auditUnavailable: '58030',
   tooLarge: '54000',
+  limitExceeded: '53400',
   internalError: 'XX000',
 } as const;
 
@@ -47,6 +48,11 @@ export function gatewayDenial(
   detail: string | null = null,
 ): Decision & { verdict: 'Deny' } {
   return { verdict: 'Deny', by: null, message, detail, hint, alert: false, shadow: [] };
+}
+
+/** A refusal in the words of the server, which would refuse it as well. */
+export function serverDenial(message: string): Decision & { verdict: 'Deny' } {
+  return { ...gatewayDenial(message, ''), asServer: true };
 }
 
 export function encodeRefusal(refusal: Refusal, fatal = false): Buffer {

@@ -10,6 +10,7 @@ import { ProtocolError } from '../wire/errors.ts';
 import type { Step } from '../wire/reader.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
 import { cutCompleted, cutFailed, cutReady } from './cut.ts';
+import { undoneBeyond } from './max-rows.ts';
 import type { Portal, Undo } from './names.ts';
 import { readRows } from './question.ts';
 import { encodeRefusal, SQLSTATE } from './refusal.ts';
@@ -121,6 +122,7 @@ function onComplete(s: SessionState, step: Step, tag: string | null): void {
   const running = head.running[head.at];
   if (running !== undefined) abandonReplaced(s, running.undo);
   abandonReplaced(s, head.undo);
+  if (undoneBeyond(s, head, tag)) return;
   if (head.cut !== null) {
     if (!cutCompleted(s, head, step, tag)) return;
   } else s.port.toClient(step);
@@ -135,6 +137,7 @@ function onComplete(s: SessionState, step: Step, tag: string | null): void {
 function onSuspended(s: SessionState, step: Step): void {
   const head = expect(s, 'Execute');
   const [running] = head.running;
+  if (undoneBeyond(s, head, null)) return;
   if (running !== undefined) running.suspended = true;
   s.names.confirm(head.undo);
   s.replies.shift();
@@ -174,11 +177,13 @@ function onErrorFields(s: SessionState, step: Step, fields: ReadonlyMap<string, 
     return;
   }
   const ours = isOurs(head, code, fields.get('M') ?? '');
+  // Cancelled by us: the record says what the client is told.
+  const outcome = code === SQLSTATE.queryCanceled ? (head.cut?.refusal.code ?? code) : code;
   if (head.question !== null) questionFailed(s, head, fields.get('M') ?? code);
   else if (ours) s.port.toClient(encodeRefusal(head.refusal!));
   else if (head.cut !== null) cutFailed(s, head, step, code);
   else s.port.toClient(step);
-  failStatements(s, head, code, ours);
+  failStatements(s, head, { code, outcome, ours });
   if (head.kind === 'Query' || head.kind === 'FunctionCall') undoUnreached(s, head);
   else skipToSync(s);
 }
@@ -209,13 +214,20 @@ function questionFailed(s: SessionState, head: Reply, message: string): void {
   );
 }
 
-function failStatements(s: SessionState, head: Reply, code: string, ours: boolean): void {
+interface Failure {
+  /** SQLSTATE of the server, and the one that the record has. */
+  readonly code: string;
+  readonly outcome: string;
+  readonly ours: boolean;
+}
+
+function failStatements(s: SessionState, head: Reply, { code, outcome, ours }: Failure): void {
   for (const [i, running] of head.running.entries()) {
     if (i < head.at) continue;
     if (i > head.at) s.finish(running, 'Skipped');
     else if (head.refusal?.code === SQLSTATE.queryCanceled) s.finish(running, 'Cancelled', code);
     else if (ours || head.kind === 'Refused') s.finish(running, 'Denied', head.refusal?.code ?? code);
-    else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', code);
+    else s.finish(running, code === SQLSTATE.queryCanceled ? 'Cancelled' : 'Failed', outcome);
   }
 }
 

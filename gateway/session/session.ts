@@ -28,6 +28,8 @@ import { onQuery, onQueryHead } from './client-simple.ts';
 import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
 import type { Need } from './judged.ts';
+import { isHeld } from './max-rows.ts';
+import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
 import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
@@ -134,7 +136,8 @@ export class Session {
     else this.#serverHead(step);
     if (this.#waiting !== null) {
       checkCopying(s, this.#waiting.type);
-      if (s.replies.length === 0) this.#retry();
+      // A statement in copy-in mode is answered only when the client has sent its data.
+      if (s.replies.length === 0 || s.copyIn) this.#retry();
     }
     if (this.#full && s.replies.length <= MAX_OUTSTANDING / 2) {
       this.#full = false;
@@ -207,9 +210,12 @@ export class Session {
       s.spillForwarded = false;
       return null;
     }
+    if (s.counting && isHeld(s, step.type)) return { kind: 'Answers' };
     if (STATEMENTS.has(step.type)) {
       const over = s.env.over(s.now);
       if (over !== null) return this.#end(over.reason, encodeRefusal(over.refusal, true));
+      const pins = pinsNeeded(s);
+      if (pins !== null) return pins;
     }
     return step.kind === 'head' ? this.#clientHead(step) : this.#clientMessage(step);
   }

@@ -18,6 +18,10 @@ export interface Reading {
 export interface Answers {
   readonly relations: Map<string, KnownRelation | null>;
   readonly functions: Map<string, readonly KnownFunction[]>;
+  /** Names whose relation is known by its OID alone so far. */
+  readonly pending: Map<string, number>;
+  readonly related: Map<number, KnownRelation>;
+  readonly relatedFunctions: Map<number, KnownFunction>;
 }
 
 /**
@@ -28,7 +32,7 @@ export class Settings {
   /** ParameterStatus values. */
   readonly reported = new Map<string, string>();
   known: KnownSettings | null = null;
-  overlay: Answers = { relations: new Map(), functions: new Map() };
+  overlay: Answers = noAnswers();
   /** Temporary tables or uncommitted DDL of our own: the shared catalogue does not know the names. */
   local: 'no' | 'transaction' | 'session' = 'no';
   /** Grows with every change that a verdict may hang on. */
@@ -42,7 +46,13 @@ export class Settings {
   readingUnknown = false;
   /** The open transaction contains such a change: an error takes it back at once. */
   readingTouched = false;
+  /** The shared catalogue may not know yet what is defined: surroundings of names are asked for as well. */
+  defining = false;
+  /** The open transaction defines something; something that others see. */
   #ddl = false;
+  #shared = false;
+  /** The snapshot of the shared catalogue beside which the answers were given. */
+  #catalog: unknown = null;
 
   /** A statement that may change search_path, role or the like has been forwarded. */
   touch(): void {
@@ -67,6 +77,10 @@ export class Settings {
     this.#ddl = true;
     if (what === 'TempTable') this.local = 'session';
     else if (this.local === 'no') this.local = 'transaction';
+    if (what === 'Ddl') {
+      this.defining = true;
+      this.#shared = true;
+    }
     this.#forgetNames();
   }
 
@@ -82,17 +96,31 @@ export class Settings {
     if (this.touched) this.#forget();
     this.touched = false;
     this.readingTouched = false;
-    const ddl = this.#ddl;
-    if (ddl) this.#forgetNames();
+    if (this.#ddl) this.#forgetNames();
+    const shared = this.#shared;
     this.#ddl = false;
-    return ddl;
+    this.#shared = false;
+    return shared;
   }
 
   /** The shared catalogue has caught up with our committed definitions. */
   caughtUp(): void {
-    if (this.#ddl) return;
+    if (this.#shared) return;
+    this.defining = false;
     if (this.local === 'transaction') this.local = 'no';
     this.#forgetNames();
+  }
+
+  /**
+   * The answers that go with a snapshot of the shared catalogue: when somebody has defined something, what was answered
+   * before may be otherwise now (test: "a name that meant nothing is looked up again").
+   */
+  answersFor(catalog: unknown): Answers {
+    if (catalog !== this.#catalog) {
+      this.#catalog = catalog;
+      this.#forgetNames();
+    }
+    return this.overlay;
   }
 
   answered(known: KnownSettings, reading: Reading): void {
@@ -118,7 +146,17 @@ export class Settings {
   }
 
   #forgetNames(): void {
-    this.overlay = { relations: new Map(), functions: new Map() };
+    this.overlay = noAnswers();
     this.epoch += 1;
   }
+}
+
+function noAnswers(): Answers {
+  return {
+    relations: new Map(),
+    functions: new Map(),
+    pending: new Map(),
+    related: new Map(),
+    relatedFunctions: new Map(),
+  };
 }

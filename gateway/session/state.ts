@@ -1,4 +1,5 @@
-import type { Bytes, SessionEnvironment, SessionPort } from './environment.ts';
+import type { EffectivePolicies } from '../policy/decision.ts';
+import type { Bytes, Pins, SessionEnvironment, SessionPort } from './environment.ts';
 import type { Surroundings } from './judge.ts';
 import { Names, type Running } from './names.ts';
 import { type Reply, ReplyQueue } from './replies.ts';
@@ -27,6 +28,11 @@ export class SessionState {
   copyIn = false;
   /** CopyDone or CopyFail has been sent in this copy. */
   copyEnded = false;
+  /** The rows of what was sent last decide whether it may stay: nothing else is sent before they are known. */
+  counting = false;
+  /** Settings that the server has been told to hold the session to, and for which policies that was looked at. */
+  pins: Pins;
+  pinnedFor: EffectivePolicies | null = null;
   /** What remains of a spilled client message goes to the server, or nowhere. */
   spillForwarded = false;
   /** What remains of a spilled server message goes to the client. */
@@ -41,6 +47,7 @@ export class SessionState {
 
   constructor(env: SessionEnvironment, port: SessionPort) {
     this.env = env;
+    this.pins = env.pinned;
     this.port = port;
   }
 
@@ -65,7 +72,7 @@ export class SessionState {
   finish(running: Running, status: FinishStatus, sqlstate: string | null = null, tag: string | null = null): void {
     if (running.ended) return;
     running.ended = true;
-    const rows = running.rows > 0 || tag === null ? running.rows : rowsOfTag(tag);
+    const rows = running.rows > 0 || tag === null ? running.rows : (rowsOfTag(tag) ?? 0);
     this.port.record({
       kind: 'outcome',
       time: this.now,
@@ -83,8 +90,8 @@ export class SessionState {
 
 type FinishStatus = 'Completed' | 'Failed' | 'Denied' | 'Cancelled' | 'Abandoned' | 'Skipped' | 'Unknown';
 
-/** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`. */
-function rowsOfTag(tag: string): number {
+/** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`; null: it has none. */
+export function rowsOfTag(tag: string): number | null {
   const count = /^(?:INSERT \d+|UPDATE|DELETE|MERGE|SELECT|COPY|FETCH|MOVE) (\d+)$/.exec(tag);
-  return count === null ? 0 : Number(count[1]);
+  return count === null ? null : Number(count[1]);
 }

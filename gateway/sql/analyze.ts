@@ -1,8 +1,10 @@
 import { type Fields, type Typed, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
-import { effectsOf, isPlannedOnly, returnsRows } from './effects.ts';
-import type { RawStatement } from './facts.ts';
+import { readsOf } from './columns.ts';
+import { effectsOf, isCounted, isPlannedOnly, returnsRows } from './effects.ts';
+import type { Analysis, Place, RawRelation, RawStatement } from './facts.ts';
 import type { Findings } from './findings.ts';
+import { freeConstants } from './literals.ts';
 import {
   refineCopy,
   refineCreateSchema,
@@ -27,35 +29,44 @@ export interface ParseTree {
 
 /** Facts of every statement of a text; `source` is exactly what was parsed. */
 export function analyzeTree(tree: ParseTree, source: Buffer): RawStatement[] {
-  return (tree.stmts ?? []).map((raw) => {
-    const from = raw.stmt_location ?? 0;
-    const length = raw.stmt_len ?? source.length - from;
-    const lead = /^\s*/.exec(source.toString('latin1', from, from + Math.min(length, 1024)))![0].length;
-    const tail = /\s*$/.exec(source.toString('latin1', from + Math.max(lead, length - 1024), from + length))![0].length;
-    return analyzeStatement(raw.stmt, source, { offset: from + lead, length: length - lead - tail });
-  });
+  return (tree.stmts ?? []).map(({ stmt }) => analyzeStatement(stmt, source));
 }
 
-interface Place {
-  readonly offset: number;
-  readonly length: number;
+/** Facts of every statement, and where each stands. */
+export function analyzeText(tree: ParseTree, source: Buffer): Analysis & { kind: 'Statements' } {
+  const places = (tree.stmts ?? []).map((raw) => placeOf(source, raw.stmt_location ?? 0, raw.stmt_len));
+  return { kind: 'Statements', statements: analyzeTree(tree, source), places };
 }
 
-function analyzeStatement(node: unknown, source: Buffer, place: Place): RawStatement {
+/** Where constants stand whose values say nothing about the facts of their statement, in bytes. */
+export function freeIn(tree: ParseTree): number[] {
+  return (tree.stmts ?? []).flatMap(({ stmt }) => freeConstants(stmt));
+}
+
+/** Space around a statement is not part of it; a byte A0 is part of a character (test: "a statement ends with its last character"). */
+function placeOf(source: Buffer, from: number, length = source.length - from): Place {
+  const lead = /^[ \t-\r]*/.exec(source.toString('latin1', from, from + Math.min(length, 1024)))![0].length;
+  const tail = /[ \t-\r]*$/.exec(source.toString('latin1', from + Math.max(lead, length - 1024), from + length))![0]
+    .length;
+  return { offset: from + lead, length: length - lead - tail };
+}
+
+function analyzeStatement(node: unknown, source: Buffer): RawStatement {
   const top = unwrap(node);
   const kind = top === undefined ? undefined : STATEMENTS.get(top.type);
   const found = walk(node, source, top !== undefined && isPlannedOnly(top));
   if (top === undefined || kind === undefined) {
     found.unknown.push(top === undefined ? 'an empty statement' : `the statement ${top.type}`);
-    return { ...place, ...build('Unknown', found), effects: [], returnsRows: false };
+    return { ...build('Unknown', found), effects: [], countsRows: false, returnsRows: false };
   }
   for (const cls of kind.classes) found.classes.add(cls);
   REFINEMENTS[top.type]?.(top.fields, found, top);
-  const effects = effectsOf(top, (query) => analyzeStatement(query, source, place));
-  return { ...place, ...build(kind.primary, found), effects, returnsRows: returnsRows(top) };
+  const effects = effectsOf(top, (query) => analyzeStatement(query, source));
+  const countsRows = isCounted(top, found.dataModifying);
+  return { ...build(kind.primary, found), effects, countsRows, returnsRows: returnsRows(top) };
 }
 
-type Built = Omit<RawStatement, 'offset' | 'length' | 'effects' | 'returnsRows'>;
+type Built = Omit<RawStatement, 'effects' | 'countsRows' | 'returnsRows'>;
 
 function build(primary: StatementClass, found: Findings): Built {
   if (found.unknown.length > 0) found.classes.add('Unknown');
@@ -65,18 +76,20 @@ function build(primary: StatementClass, found: Findings): Built {
     found.classes.add('TempTable');
   }
   const verbs = found.relations.map((r) => r.verb);
-  const { settings, asks, minMajor, unknown } = found;
+  const { settings, asks, minMajor, nesting, unknown } = found;
   return {
     primary: shownAs(primary, found),
     classes: [...found.classes],
-    relations: dedupe(found.relations),
+    relations: relationsOf(found),
     functions: dedupe(found.functions),
     attributes: [...found.attributes],
-    types: dedupe(found.types),
+    operators: [...found.operators.values()],
+    types: [...found.types.values()],
     settings,
     asks,
     readOnly: !found.writes && [...found.classes, ...verbs].every(reads),
     minMajor,
+    nesting,
     unknown,
   };
 }
@@ -86,6 +99,18 @@ function shownAs(primary: StatementClass, { classes }: Findings): StatementClass
   if (primary === 'CopyTo' && classes.has('CopyFrom')) return 'CopyFrom';
   if (primary !== 'Ddl' || classes.has('Ddl')) return primary;
   return (['TempTable', 'LargeObject', 'Replication'] as const).find((cls) => classes.has(cls)) ?? primary;
+}
+
+/** Each relation once for everything that is done to it in the same way. */
+function relationsOf({ relations }: Findings): RawRelation[] {
+  const seen = new Map<string, { relation: Omit<RawRelation, 'reads'>; reads: Set<string> }>();
+  for (const { source, ...relation } of relations) {
+    const key = JSON.stringify(relation);
+    const known = seen.get(key) ?? { relation, reads: new Set() };
+    for (const column of source === null ? [] : readsOf(source)) known.reads.add(column);
+    seen.set(key, known);
+  }
+  return [...seen.values()].map(({ relation, reads }) => ({ ...relation, reads: reads.has('*') ? ['*'] : [...reads] }));
 }
 
 function dedupe<T>(items: readonly T[]): T[] {
@@ -138,6 +163,7 @@ const REFINEMENTS: Readonly<Record<string, Refinement>> = {
   AlterObjectSchemaStmt: onObject,
   RenameStmt: onObject,
   AlterOwnerStmt: onObject,
+  AlterObjectDependsStmt: onObject,
   DropStmt: onObject,
   CommentStmt: onObject,
   SecLabelStmt: onObject,

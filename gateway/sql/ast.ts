@@ -54,9 +54,17 @@ export function constant(node: unknown): string | null | undefined {
   return typeof ival === 'object' ? String(ival.ival ?? 0) : '';
 }
 
-/** A constant, or a parameter. */
+/** Types whose equality tells apart what a key of another type tells apart: not float8, not citext. */
+const EXACT =
+  /^(?:int[248]|numeric|text|varchar|uuid|date|timetz?|timestamptz?|bool|bytea|oid|name|inet|cidr|interval|pg_lsn)$/;
+
+/** A constant, or a parameter, of a type under which no two keys are equal (test: "a cast that makes keys equal is none"). */
 export function isFixed(node: unknown): boolean {
   let typed = unwrap(node);
-  while (typed?.type === 'TypeCast') typed = unwrap(typed.fields.arg);
+  while (typed?.type === 'TypeCast') {
+    const parts = names((typed.fields.typeName as Fields).names) ?? [];
+    if (!EXACT.test(parts.at(-1) ?? '') || (parts.length > 1 && parts[0] !== 'pg_catalog')) return false;
+    typed = unwrap(typed.fields.arg);
+  }
   return typed?.type === 'A_Const' || typed?.type === 'ParamRef';
 }

@@ -1,6 +1,6 @@
-import { as, constant, type Fields, list, names, qualified } from './ast.ts';
-import { BUILTIN_OPERATORS, BUILTIN_TYPES } from './builtin.generated.ts';
-import { classifyBuiltin } from './builtin.ts';
+import { as, constant, type Fields, list, names, qualified, text } from './ast.ts';
+import { classifyBuiltin, isCatalogType } from './builtin.ts';
+import type { RawType } from './facts.ts';
 import type { Findings } from './findings.ts';
 import { addSetting } from './settings.ts';
 
@@ -18,9 +18,14 @@ export function visitCall(fields: Fields, found: Findings): void {
     fields.agg_star === true || fields.func_variadic === true || args.some((a) => as(a, 'NamedArgExpr'))
       ? -1
       : args.length;
-  found.functions.push({ schema, name, args: counted, literals, operator: false });
-  classify(name, schema === null || schema === 'pg_catalog', found);
+  found.functions.push({ schema, name, args: counted, literals });
+  classify({ schema: schema ?? 'pg_catalog', name, args: counted }, found);
+  if (counted === 1) mayConvert({ schema, name }, found);
   if (schema !== null && schema !== 'pg_catalog') return;
+  if (POPULATES.test(name) && as(args[0], 'TypeCast') === undefined) {
+    found.classes.add('DynamicSql');
+    found.writes = true;
+  }
   if (name === 'set_config') visitSetConfig(args.map(bareLiteral), found);
   if (name === 'current_setting') showSetting(args.map(bareLiteral)[0] ?? null, found);
 }
@@ -29,23 +34,29 @@ export function visitCall(fields: Fields, found: Findings): void {
 export function visitFunctionName(value: unknown, args: number, found: Findings): void {
   const parts = names(value);
   if (parts === null || parts.length === 0) return;
-  found.functions.push({ ...qualified(parts), args, literals: [], operator: false });
+  found.functions.push({ ...qualified(parts), args, literals: [] });
 }
 
 /** dblink's functions are an extension's, in whatever schema: they open connections of the server's own. */
 const LINK =
   /^(?:dblink(?:_(?:connect(?:_u)?|disconnect|open|fetch|close|exec|send_query|cancel_query|get_(?:result|connections|notify)|is_busy|error_message))?|postgres_fdw_\w+)$/;
 
-function classify(name: string, builtin: boolean, found: Findings): void {
+function classify(call: { readonly schema: string; readonly name: string; readonly args: number }, found: Findings) {
+  const { schema, name, args } = call;
   if (LINK.test(name)) {
     found.classes.add('Link');
     found.writes = true;
   }
-  const known = builtin ? classifyBuiltin(name) : undefined;
-  if (known?.safe !== false) return;
-  found.classes.add(known.cls);
-  if (known.cls !== 'Session') found.writes = true;
+  const known = classifyBuiltin(name, args, schema);
+  for (const cls of known?.classes ?? []) found.classes.add(cls);
+  if (known?.classes.includes('Unknown')) found.unknown.push(`what the function ${name} does`);
+  if (known?.writes === true) found.writes = true;
+  // `regclass('t')` is a cast in the shape of a call.
+  if (schema === 'pg_catalog' && args === 1 && isCatalogType(name)) found.classes.add('Catalog');
 }
+
+/** They fill a row of the type of their first argument: which one that is must be written there. */
+const POPULATES = /^jsonb?_populate_record/;
 
 /** A cast may cut a constant: `'roleX'::varchar(4)` is `role` (test: "a cast hides no setting"). */
 function bareLiteral(node: unknown): string | null {
@@ -68,17 +79,51 @@ function showSetting(name: string | null, found: Findings): void {
 }
 
 /**
- * `x.f` is also a call of a function f with one argument (test: "attribute notation calls functions"). The first name
- * of a column reference cannot be one.
+ * `x.f` is also a call of a function f with one argument (test: "attribute notation calls functions"), or a conversion
+ * to a type f. The first name of a column reference cannot be one.
  */
-export function visitAttributes(parts: readonly unknown[], found: Findings): void {
-  for (const part of parts) {
-    const name = as(part, 'String')?.sval;
-    if (typeof name !== 'string') continue;
-    classify(name, true, found);
+export function visitColumn(fields: Fields, found: Findings): void {
+  const [first, ...rest] = list(fields.fields).map((part) => text(as(part, 'String')?.sval));
+  if (first === undefined || rest.length === 0) return;
+  visitAttributes(rest, found);
+  const of = found.columnParts.get(first) ?? new Set();
+  for (const name of rest) of.add(name);
+  found.columnParts.set(first, of);
+}
+
+export function visitIndirection(fields: Fields, found: Findings): void {
+  const attributes = list(fields.indirection).map((part) => text(as(part, 'String')?.sval));
+  visitAttributes(attributes, found);
+  for (const name of attributes) mayConvert({ schema: null, name }, found);
+}
+
+function visitAttributes(attributes: readonly string[], found: Findings): void {
+  for (const name of attributes) {
+    if (name === '') continue;
+    classify({ schema: 'pg_catalog', name, args: 1 }, found);
     if (name === 'current_setting') showSetting(null, found);
-    if (classifyBuiltin(name) === undefined) found.attributes.add(name);
+    found.attributes.add(name);
   }
+}
+
+/** A function in FROM may return a scalar, whose attributes are conversions; `*`: its name is not known here. */
+export function visitFunctionItem(fields: Fields, found: Findings): void {
+  const alias = text((fields.alias as Fields | undefined)?.aliasname);
+  const calls = list(fields.functions).map((item) => as(list(as(item, 'List')?.items)[0], 'FuncCall'));
+  for (const call of calls) found.functionItems.add(alias || (names(call?.funcname)?.at(-1) ?? '*'));
+}
+
+/** When all is seen: attributes of functions in FROM. */
+export function convertColumns(found: Findings): void {
+  for (const [item, attributes] of found.columnParts) {
+    if (!found.functionItems.has(item) && !found.functionItems.has('*')) continue;
+    for (const name of attributes) mayConvert({ schema: null, name }, found);
+  }
+}
+
+/** Where no function takes it, `app.positive('5')` converts to a type (test: "a type called as a function"). */
+function mayConvert({ schema, name }: RawType, found: Findings): void {
+  if (name !== '') found.types.set(`?${schema ?? ''}\0${name}`, { schema, name, ifAny: true });
 }
 
 /** Where a type says which object is meant, or what a function takes: nothing is converted to it. */
@@ -87,15 +132,15 @@ const NAMED_ONLY =
 /** Not types, but a way to write a column with a sequence. */
 const SERIAL = /^(?:small|big)?serial$|^serial[248]$/;
 
-/** A type that a value may be converted to: its input function runs. */
+/** A type that a value may be converted to: its input function runs, or that of a cast. */
 export function visitType(fields: Fields, position: string, found: Findings): void {
   const parts = names(fields.names);
   if (parts === null || parts.length === 0 || NAMED_ONLY.test(position)) return;
   const { schema, name } = qualified(parts);
-  if (schema === 'pg_catalog' || schema === 'information_schema') return;
-  if (schema === null && BUILTIN_TYPES.has(name.replace(/^_/, ''))) return;
   if (schema === null && position === 'ColumnDef.typeName' && SERIAL.test(name)) return;
-  found.types.push({ schema, name });
+  const builtin = schema === null || schema === 'pg_catalog';
+  if (position === 'TypeCast.typeName' && builtin && isCatalogType(name)) found.classes.add('Catalog');
+  found.types.set(`${schema ?? ''}\0${name}`, { schema, name });
 }
 
 /** Options of CREATE AGGREGATE, OPERATOR, TYPE and the like whose value is a type; a function; else it is a word. */
@@ -111,13 +156,4 @@ export function visitOption(fields: Fields, position: string, found: Findings): 
   const defines = position === 'DefineStmt.definition' || position === 'CreateRangeStmt.params';
   if (TYPE_OPTIONS.test(name)) visitType(type, position, found);
   else if (defines && FUNCTION_OPTIONS.test(name)) visitFunctionName(type.names, -1, found);
-}
-
-export function visitOperator(value: unknown, found: Findings): void {
-  const parts = names(value);
-  if (parts === null || parts.length === 0) return;
-  const { schema, name } = qualified(parts);
-  const builtin = BUILTIN_OPERATORS.has(name) || /^(?:BETWEEN|NOT BETWEEN)/.test(name);
-  if (builtin && (schema === null || schema === 'pg_catalog')) return;
-  found.functions.push({ schema, name, args: 2, literals: [], operator: true });
 }

@@ -1,7 +1,11 @@
-import { as, constant, type Fields, list, names, unwrap } from './ast.ts';
-import { compare, keyOf, type Scope, sideOf } from './comparisons.ts';
-import { type Target, twinsAmong } from './target.ts';
+import { as, type Fields, list, names, unwrap } from './ast.ts';
+import { compare } from './comparisons.ts';
+import { fold } from './fold.ts';
+import { isNotNull, isNull } from './nulls.ts';
+import { compileSubLink } from './subqueries.ts';
+import type { Target } from './target.ts';
 import { constantly, every, not, some, type Test, Unknowns } from './truth.ts';
+import { keyOf, type Scope, type Side, sideOf } from './values.ts';
 
 /** Conditions nested deeper than this are not looked into: nothing is proved. */
 const MAX_DEPTH = 64;
@@ -17,19 +21,57 @@ export function alwaysTrue(node: unknown, target: Target, depth = 0): boolean {
     if (bool.boolop === 'AND_EXPR') return args.every((arg) => alwaysTrue(arg, target, depth + 1));
     if (bool.boolop === 'OR_EXPR' && args.some((arg) => alwaysTrue(arg, target, depth + 1))) return true;
   }
-  const scope: Scope = { target, unknowns: new Unknowns(), depth };
+  const scope = newScope(target, depth);
   return scope.unknowns.always(compile(node, scope));
 }
 
 /** Whether a condition holds for no row. */
 export function neverTrue(node: unknown, target: Target): boolean {
-  const scope: Scope = { target, unknowns: new Unknowns(), depth: 0 };
-  return scope.unknowns.always(not(compile(node, scope)));
+  const scope = newScope(target, 0);
+  return scope.unknowns.everywhere(not(compile(node, scope)));
+}
+
+/** Columns asked for by more than this many tests are not tried. */
+const MAX_NULLS = 6;
+
+/** Sets of columns of which all must be NOT NULL for the condition to hold for every row; empty: no set suffices. */
+export function trueUnlessNull(node: unknown, target: Target): string[][] {
+  if (!asksForNull(node)) return [];
+  const scope = newScope(target, 0);
+  const test = compile(node, scope);
+  const columns = [...new Set(scope.unknowns.nullColumns)];
+  if (columns.length === 0 || columns.length > MAX_NULLS) return [];
+  const suffice = (some_: readonly string[]) => scope.unknowns.always(test, new Set(some_));
+  if (!suffice(columns)) return [];
+  const single = columns.filter((column) => suffice([column]));
+  if (single.length > 0) return single.map((column) => [column]);
+  return [columns.reduce<readonly string[]>((left, column) => withoutIf(left, column, suffice), columns).slice()];
+}
+
+function asksForNull(condition: unknown): boolean {
+  const stack = [condition];
+  while (stack.length > 0) {
+    const node = stack.pop();
+    if (typeof node !== 'object' || node === null) continue;
+    if ('NullTest' in node || 'BooleanTest' in node) return true;
+    if (/DISTINCT/.test(String((node as Fields).kind))) return true;
+    for (const value of Object.values(node)) stack.push(value);
+  }
+  return false;
+}
+
+function withoutIf(columns: readonly string[], column: string, suffice: (left: readonly string[]) => boolean) {
+  const left = columns.filter((other) => other !== column);
+  return suffice(left) ? left : columns;
+}
+
+function newScope(target: Target, depth: number): Scope {
+  return { target, unknowns: new Unknowns(), depth, compile };
 }
 
 function compile(node: unknown, outer: Scope): Test {
   const typed = unwrap(node);
-  const scope = { ...outer, depth: outer.depth + 1 };
+  const scope = { ...outer, depth: outer.depth + 1, often: false };
   if (typed === undefined || scope.depth > MAX_DEPTH) return atom(node, scope);
   const { fields } = typed;
   switch (typed.type) {
@@ -38,17 +80,20 @@ function compile(node: unknown, outer: Scope): Test {
     case 'A_Expr':
       return compileOperator(node, fields, scope);
     case 'NullTest':
-      return compileNullTest(fields, scope);
+      return fields.nulltesttype === 'IS_NULL' ? isNull(fields.arg, scope) : isNotNull(fields.arg, scope);
     case 'BooleanTest':
-      return compileBooleanTest(node, fields, scope);
+      return compileBooleanTest(fields, scope);
     case 'SubLink':
       return compileSubLink(node, fields, scope);
     case 'CaseExpr':
-      return fields.arg === undefined ? compileCase(fields, scope) : atom(node, scope);
-    case 'CoalesceExpr': {
-      const first = list(fields.args).find((arg) => constant(arg) !== null);
-      return compile(first, scope);
-    }
+      return compileCase(fields, scope);
+    case 'CoalesceExpr':
+      return compile(
+        list(fields.args).find((arg) => fold(arg)?.text !== null),
+        scope,
+      );
+    case 'FuncCall':
+      return compileCall(node, fields, scope);
     case 'A_Const':
     case 'TypeCast':
       return compileConstant(node, scope);
@@ -59,7 +104,8 @@ function compile(node: unknown, outer: Scope): Test {
 
 /** What depends on the row, or on more: true or false. */
 function atom(node: unknown, scope: Scope): Test {
-  return scope.unknowns.either(keyOf(node, scope.target, scope));
+  const { key, dependence } = keyOf(node, scope);
+  return scope.unknowns.either(key, dependence);
 }
 
 function compileBool(fields: Fields, scope: Scope): Test {
@@ -68,20 +114,35 @@ function compileBool(fields: Fields, scope: Scope): Test {
   return fields.boolop === 'OR_EXPR' ? some(args) : every(args);
 }
 
+/** Any beginning of a word that no other begins with will do. */
+const TRUE = /^(?:t|tr|tru|true|y|ye|yes|on)$/i;
+const FALSE = /^(?:f|fa|fal|fals|false|n|no|of|off)$/i;
+
 function compileConstant(node: unknown, scope: Scope): Test {
-  const value = constant(node);
-  if (value === undefined) return atom(node, scope);
-  if (value === null) return constantly(undefined);
-  if (/^(?:t|true|y|yes|on|1)$/i.test(value.trim())) return constantly(true);
-  return constantly(/^(?:f|false|n|no|off|0)$/i.test(value.trim()) ? false : undefined);
+  const folded = fold(node);
+  if (folded === undefined) return atom(node, scope);
+  if (folded.text === null) return constantly(undefined);
+  const word = folded.text.trim();
+  if (TRUE.test(word)) return constantly(true);
+  if (FALSE.test(word)) return constantly(false);
+  return /^\d+$/.test(word) ? constantly(Number(word) !== 0) : atom(node, scope);
+}
+
+/** `starts_with(name, '')`. */
+function compileCall(node: unknown, { funcname, args }: Fields, scope: Scope): Test {
+  const everything = names(funcname)?.at(-1) === 'starts_with' && fold(list(args)[1])?.text === '';
+  return everything ? constantly(true) : atom(node, scope);
 }
 
 function compileCase(fields: Fields, scope: Scope): Test {
+  const subject = fields.arg === undefined ? undefined : sideOf(fields.arg, scope);
+  const often = { ...scope, often: true };
   const arms = list(fields.args).map((arg) => {
-    const when = as(arg, 'CaseWhen');
-    return { when: compile(when?.expr, scope), result: compile(when?.result, scope) };
+    const { expr, result } = as(arg, 'CaseWhen') ?? {};
+    const when = subject === undefined ? compile(expr, scope) : compare('=', subject, sideOf(expr, scope), often);
+    return { when, result: compile(result, scope) };
   });
-  const otherwise = fields.defresult === undefined ? constantly(undefined) : compile(fields.defresult, scope);
+  const otherwise = fields.defresult === undefined ? constantly(false) : compile(fields.defresult, scope);
   return (world) => {
     for (const { when, result } of arms) {
       const value = when(world);
@@ -91,22 +152,7 @@ function compileCase(fields: Fields, scope: Scope): Test {
   };
 }
 
-/** Columns that every row has. */
-const SYSTEM_COLUMNS = /"(?:ctid|tableoid|xmin|xmax|cmin|cmax)"\]$/;
-
-function compileNullTest(fields: Fields, scope: Scope): Test {
-  const isNull = fields.nulltesttype === 'IS_NULL';
-  const value = constant(fields.arg);
-  if (value !== undefined) return constantly((value === null) === isNull);
-  const key = keyOf(fields.arg, scope.target, scope);
-  if (SYSTEM_COLUMNS.test(key)) return constantly(!isNull);
-  // A row of NULLs and values is neither IS NULL nor IS NOT NULL.
-  if (as(fields.arg, 'RowExpr') !== undefined) return scope.unknowns.either(`${isNull} ${key}`);
-  const test = scope.unknowns.either(`null ${key}`);
-  return isNull ? test : not(test);
-}
-
-function compileBooleanTest(node: unknown, fields: Fields, scope: Scope): Test {
+function compileBooleanTest(fields: Fields, scope: Scope): Test {
   const test = compile(fields.arg, scope);
   switch (fields.booltesttype) {
     case 'IS_TRUE':
@@ -116,109 +162,73 @@ function compileBooleanTest(node: unknown, fields: Fields, scope: Scope): Test {
     case 'IS_NOT_TRUE':
       return not(test);
     default:
-      return atom(node, scope);
+      return fields.booltesttype === 'IS_UNKNOWN' ? isNull(fields.arg, scope) : not(isNull(fields.arg, scope));
   }
-}
-
-/** Compared with each item of a list, a condition would be tried as often, and lists in lists multiply. */
-function compileColumn(node: unknown, scope: Scope): Test | undefined {
-  return as(node, 'ColumnRef') === undefined ? undefined : atom(node, scope);
 }
 
 function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
   const parts = names(fields.name) ?? [];
   const operator = parts.at(-1) ?? '';
   if (parts.length > 1 && parts.at(-2) !== 'pg_catalog') return atom(node, scope);
-  const { kind, rexpr: right } = fields;
-  const left = sideOf(fields.lexpr, scope.target, scope, kind === 'AEXPR_OP' ? compile : compileColumn);
-  const compared = (op: string, other: unknown) =>
-    compare(op, left, sideOf(other, scope.target, scope, compile), scope);
+  const { kind, lexpr, rexpr: right } = fields;
+  const left = sideOf(lexpr, scope);
+  const once = { ...scope, often: kind !== 'AEXPR_OP' };
+  const compared = (op: string, other: unknown) => compare(op, left, sideOf(other, scope), once);
   const [low, high] = list(as(right, 'List')?.items);
-  const between = () => every([compared('>=', low), compared('<=', high)]);
-  const reversed = () => every([compared('>=', high), compared('<=', low)]);
   switch (kind) {
     case 'AEXPR_OP':
+    case 'AEXPR_LIKE':
+    case 'AEXPR_ILIKE':
+    case 'AEXPR_SIMILAR':
       return compared(operator, right);
     case 'AEXPR_DISTINCT':
-      return compared('<>', right);
+      return isSame(left, lexpr, right, scope, '<>');
     case 'AEXPR_NOT_DISTINCT':
-      return compared('=', right);
+      return isSame(left, lexpr, right, scope, '=');
+    case 'AEXPR_NULLIF':
+      return every([compile(lexpr, scope), not(compile(right, scope))]);
     case 'AEXPR_IN': {
       const tests = list(as(right, 'List')?.items).map((item) => compared(operator, item));
       return operator === '<>' ? every(tests) : some(tests);
     }
     case 'AEXPR_OP_ANY':
-    case 'AEXPR_OP_ALL': {
-      const array = as(right, 'A_ArrayExpr');
-      if (array === undefined) return atom(node, scope);
-      const tests = list(array.elements).map((item) => compared(operator, item));
-      return kind === 'AEXPR_OP_ANY' ? some(tests) : every(tests);
-    }
+    case 'AEXPR_OP_ALL':
+      return compileArray(node, right, kind === 'AEXPR_OP_ANY', (item) => compared(operator, item), scope);
     case 'AEXPR_BETWEEN':
-      return between();
     case 'AEXPR_NOT_BETWEEN':
-      return not(between());
     case 'AEXPR_BETWEEN_SYM':
-      return some([between(), reversed()]);
-    case 'AEXPR_NOT_BETWEEN_SYM':
-      return not(some([between(), reversed()]));
-    case 'AEXPR_LIKE':
-    case 'AEXPR_ILIKE':
-    case 'AEXPR_SIMILAR':
-      return compared(operator, right);
+    case 'AEXPR_NOT_BETWEEN_SYM': {
+      const between = every([compared('>=', low), compared('<=', high)]);
+      const reversed = every([compared('>=', high), compared('<=', low)]);
+      const within = kind.endsWith('SYM') ? some([between, reversed]) : between;
+      return kind.startsWith('AEXPR_NOT') ? not(within) : within;
+    }
     default:
       return atom(node, scope);
   }
 }
 
-const NO_ROWS_LEFT_OUT = ['groupClause', 'havingClause', 'limitCount', 'limitOffset', 'distinctClause', 'windowClause'];
-
-function compileSubLink(node: unknown, fields: Fields, scope: Scope): Test {
-  const query = as(fields.subselect, 'SelectStmt');
-  if (query === undefined) return atom(node, scope);
-  if (fields.subLinkType === 'EXISTS_SUBLINK') return compileExists(node, query, scope);
-  // `id IN (SELECT id FROM t)`: each row of t is among them, unless a WHERE leaves it out.
-  const inner = ownRows(query, scope);
-  const [column] = list(query.targetList);
-  if (fields.subLinkType !== 'ANY_SUBLINK' || inner === undefined) return atom(node, scope);
-  const operator = names(fields.operName)?.at(-1) ?? '=';
-  const value = sideOf(as(column, 'ResTarget')?.val, inner.target, scope, compile);
-  const same = compare(operator, sideOf(fields.testexpr, scope.target, scope, compile), value, scope);
-  return onlyIfTrue(every([same, whereOf(query, inner)]));
+/** IS [NOT] DISTINCT FROM, which tells NULL from the rest. */
+function isSame(left: Side, lexpr: unknown, right: unknown, scope: Scope, operator: '=' | '<>'): Test {
+  const [first, second] = [left.folded, fold(right)];
+  const same = operator === '=';
+  if (second?.text === null) return same ? isNull(lexpr, scope) : not(isNull(lexpr, scope));
+  if (first?.text === null) return same ? isNull(right, scope) : not(isNull(right, scope));
+  return compare(operator, left, sideOf(right, scope), scope);
 }
 
-function compileExists(node: unknown, query: Fields, scope: Scope): Test {
-  if (query.op !== undefined && query.op !== 'SETOP_NONE') {
-    if (query.op !== 'SETOP_UNION') return atom(node, scope);
-    const arms = [query.larg, query.rarg] as Fields[];
-    return some(arms.map((arm) => compileExists({ SelectStmt: arm }, arm, scope)));
-  }
-  if (NO_ROWS_LEFT_OUT.some((field) => query[field] !== undefined)) return atom(node, scope);
-  // Without FROM there is one row, or as many as VALUES says.
-  if (query.fromClause === undefined) return whereOf(query, scope);
-  const own = ownRows(query, scope);
-  if (own !== undefined) return onlyIfTrue(whereOf(query, own));
-  // Rows of other relations: all that can be said is that there are none.
-  const target = { ...scope.target, alone: false, inner: true };
-  const where = whereOf(query, { ...scope, target, unknowns: new Unknowns() });
-  return where(undefined) === false ? constantly(false) : atom(node, scope);
-}
-
-function whereOf(query: Fields, scope: Scope): Test {
-  return query.whereClause === undefined ? constantly(true) : compile(query.whereClause, scope);
-}
-
-/** Inside a query over the target's own relation: the row itself is among its rows, so its names may stand for it. */
-function ownRows(query: Fields, scope: Scope): Scope | undefined {
-  const items = list(query.fromClause);
-  if (items.length !== 1 || NO_ROWS_LEFT_OUT.some((field) => query[field] !== undefined)) return undefined;
-  const twins = twinsAmong(items, scope.target);
-  const own = as(items[0], 'RangeVar');
-  if (own === undefined || twinsAmong(items, { ...scope.target, twins: new Set() }).size === 0) return undefined;
-  return { ...scope, target: { ...scope.target, alone: true, inner: true, twins } };
-}
-
-/** Another row may do where this one does not. */
-function onlyIfTrue(test: Test): Test {
-  return (world) => (test(world) === true ? true : undefined);
+/** `= ANY (ARRAY[…])`; of no elements, `ALL` holds. */
+function compileArray(
+  node: unknown,
+  written: unknown,
+  any: boolean,
+  compared: (item: unknown) => Test,
+  scope: Scope,
+): Test {
+  let array = written;
+  for (let cast = as(array, 'TypeCast'); cast !== undefined; cast = as(array, 'TypeCast')) array = cast.arg;
+  const elements = as(array, 'A_ArrayExpr');
+  if (elements === undefined && fold(array)?.text?.trim() !== '{}') return atom(node, scope);
+  const tests = list(elements?.elements).map(compared);
+  return any ? some(tests) : every(tests);
 }

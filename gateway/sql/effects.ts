@@ -62,6 +62,14 @@ function executed(fields: Fields): SessionEffect[] {
   return [];
 }
 
+const COUNTED = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
+
+/** The tag counts for the outermost statement alone: what data-modifying queries in WITH change is not in it. */
+export function isCounted({ type, fields }: Typed, dataModifying: number): boolean {
+  if (type === 'CopyStmt') return fields.is_from === true;
+  return type === 'ExecuteStmt' || (COUNTED.has(type) && dataModifying === 1);
+}
+
 const ROWS = new Set(['SelectStmt', 'FetchStmt', 'ExecuteStmt']);
 
 /** A result set of unbounded size may come back. */

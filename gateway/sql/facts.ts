@@ -1,10 +1,7 @@
 import type { Reach } from '../config/document.ts';
 import type { StatementClass } from './classes.ts';
 
-/**
- * What a text says, before names are resolved: the result of the parser worker, cacheable by exact text.
- * Byte positions are UTF-8 offsets into the analysed text.
- */
+/** What a text says, before names are resolved: the result of the parser worker. */
 export interface RawRelation {
   /** As written; null: to be found by the search path. */
   readonly schema: string | null;
@@ -15,15 +12,49 @@ export interface RawRelation {
   readonly creates: boolean;
   /** For Insert, Update, Delete, Merge, Truncate. */
   readonly reach: RawReach | null;
+  /** The nearest piece of syntax that the statement comes to it through. */
+  readonly door: SyntaxDoor;
+  /** Columns that expressions speak of, or may, where they have no qualifier; `*`: all, or too many to tell. */
+  readonly reads: readonly string[];
+  /** Columns that are set; `*`: all. */
+  readonly writes: readonly string[];
+  /** ONLY: without its children. */
+  readonly only?: true;
+  /** TRUNCATE … CASCADE; REFRESH, which runs the definition. */
+  readonly cascade?: true;
 }
+
+/** How a statement comes to a relation that it names. */
+export type SyntaxDoor =
+  | 'Statement'
+  | 'CommonTableExpression'
+  | 'Subquery'
+  | 'Copy'
+  | 'Explain'
+  | 'ExplainAnalyze'
+  | 'CreateTableAs'
+  | 'SelectInto'
+  | 'Merge'
+  | 'Returning'
+  | 'Locking'
+  | 'Cursor'
+  | 'Prepare'
+  /** The body of a view, rule, policy or function that is defined. */
+  | 'Definition';
 
 export interface RawReach {
   /** Reach without knowledge of keys: never Keyed. */
   readonly floor: Exclude<Reach, 'Keyed'>;
   /** Columns that a top-level conjunct equates with constants or parameters; Keyed if they cover a unique key. */
   readonly equated: readonly string[];
-  /** INSERT of VALUES: Keyed as such. */
+  /** INSERT of VALUES, WHERE CURRENT OF a cursor: Keyed as such. */
   readonly values: boolean;
+  /** The condition leaves nothing out if all columns of one of these are NOT NULL. */
+  readonly openIfNotNull?: readonly (readonly string[])[];
+  /** If the target has this column (other relations are in scope, and it has no qualifier): Filtered, and equated. */
+  readonly ifOwn?: readonly { readonly column: string; readonly equated: readonly string[] }[];
+  /** The most rows that it can concern if it is Keyed; absent: not known. */
+  readonly most?: number;
 }
 
 export interface RawFunction {
@@ -33,8 +64,28 @@ export interface RawFunction {
   readonly args: number;
   /** First constant text arguments where the name is one that sets or reads something (set_config, current_setting, nextval, …). */
   readonly literals: readonly (string | null)[];
-  /** Written with OPERATOR(): a user operator. */
-  readonly operator: boolean;
+  /** The one that is meant, where a message names it so: then name and arguments say nothing more. */
+  readonly oid?: number;
+}
+
+/** An operator: written, or looked up by name on behalf of IN, BETWEEN, LIKE, CASE x WHEN, USING and their kin. */
+export interface RawOperator {
+  readonly schema: string | null;
+  readonly name: string;
+  /** 1: prefix. */
+  readonly args: 1 | 2;
+  /** Whether an operand is a constant or parameter that takes whatever type the operator wants. */
+  readonly untyped: readonly [left: boolean, right: boolean];
+}
+
+/** A type that values are converted to. */
+export interface RawType {
+  readonly schema: string | null;
+  readonly name: string;
+  /** Written as a call or an attribute: `app.positive('5')` converts where there is such a type. */
+  readonly ifAny?: true;
+  /** The one that is meant, where a message names it so. */
+  readonly oid?: number;
 }
 
 export type SettingChange =
@@ -73,9 +124,6 @@ export type SessionEffect =
   | { readonly kind: 'Transaction'; readonly op: TransactionOp };
 
 export interface RawStatement {
-  /** Start and length of the statement's text. */
-  readonly offset: number;
-  readonly length: number;
   /** The class shown first to people (Select, Update, Ddl…). */
   readonly primary: StatementClass;
   /** Every class that is not carried by a relation or function: Transaction, Session, Explain, Cursor, Prepare, CopyTo, Do, … */
@@ -84,14 +132,19 @@ export interface RawStatement {
   readonly functions: readonly RawFunction[];
   /** Names in attribute notation (`x.f`), which call a function f of one argument where there is one. */
   readonly attributes: readonly string[];
-  /** Types named with a schema or not built in: their input functions run. */
-  readonly types: readonly { readonly schema: string | null; readonly name: string }[];
+  readonly operators: readonly RawOperator[];
+  /** Types that values are converted to: their input functions run, or those of casts. */
+  readonly types: readonly RawType[];
   readonly settings: readonly SettingChange[];
   readonly effects: readonly SessionEffect[];
   /** May change search_path, role or another tracked setting in a way that only the server knows. */
   readonly asks: boolean;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
+  /** How deep queries are nested: 1 is a query, 2 one in it. */
+  readonly nesting: number;
+  /** Its command tag tells how many rows it changes, all of them; of EXECUTE, those that the prepared statement changes. */
+  readonly countsRows: boolean;
   /** A result set of unbounded size may come back. */
   readonly returnsRows: boolean;
   /** Lowest server major that reads this text as the grammar here does. */
@@ -100,11 +153,31 @@ export interface RawStatement {
   readonly unknown: readonly string[];
 }
 
+/** Where a statement stands in its text, in UTF-8 bytes. */
+export interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
 export type Analysis =
-  | { readonly kind: 'Statements'; readonly statements: readonly RawStatement[] }
+  | {
+      readonly kind: 'Statements';
+      /** Texts that differ only in literals that do not matter share these very objects. */
+      readonly statements: readonly RawStatement[];
+      /** Of each statement. */
+      readonly places: readonly Place[];
+    }
   /** PostgreSQL's own words; position in code points from 1, 0: none. */
   | { readonly kind: 'SyntaxError'; readonly message: string; readonly position: number }
   | { readonly kind: 'NotUnderstood'; readonly reason: string; readonly hint: string };
+
+/** How a statement comes to a relation or function that it does not name itself. */
+export type LinkDoor = 'View' | 'Rule' | 'ForeignKey' | 'Trigger' | 'Default' | 'Check' | 'Index' | 'Policy';
+
+export interface QualifiedName {
+  readonly schema: string;
+  readonly name: string;
+}
 
 /** A relation after resolution against the catalogue. */
 export interface RelationUse {
@@ -123,6 +196,30 @@ export interface RelationUse {
     | 'new';
   readonly verb: StatementClass;
   readonly reach: Reach | null;
+  readonly door?: SyntaxDoor | LinkDoor;
+  /** The relation behind whose door it stands; left out: the statement names it. */
+  readonly of?: QualifiedName;
+  /** The most rows that it can concern; absent: not known. */
+  readonly most?: number;
+  /** Columns, where the statement names the relation; `*`: all, or too many to tell. */
+  readonly reads?: readonly string[];
+  readonly writes?: readonly string[];
+  /** What it is a partition or inheritance child of: rules that deny something there speak of its rows as well. */
+  readonly ancestors?: readonly QualifiedName[];
+  /** It is a partition: what is allowed on its ancestors is allowed here. */
+  readonly partition?: true;
+  /** Partitions and inheritance children that are reached through it, or what is in the schema that `*` stands for. */
+  readonly descendants?: readonly QualifiedName[];
+}
+
+/** What a catalogue says of a function that a statement may call. */
+export interface CalledFunction {
+  /** i immutable, s stable, v volatile. */
+  readonly volatile: 'i' | 's' | 'v';
+  readonly securityDefiner: boolean;
+  readonly language: string;
+  /** The extension it belongs to. */
+  readonly extension: string | null;
 }
 
 export interface FunctionUse {
@@ -130,6 +227,12 @@ export interface FunctionUse {
   readonly name: string;
   /** Argument types as in `app.add_tax(numeric)`: one entry per candidate that the call may mean. */
   readonly candidates: readonly string[];
+  /** What is known of each candidate, in the same order. */
+  readonly called: readonly CalledFunction[];
+  /** Left out: the statement calls it. What it does inside is not known. */
+  readonly door?: LinkDoor;
+  /** The relation behind whose door it stands. */
+  readonly of?: QualifiedName;
 }
 
 /** What a statement does, names resolved: the input of a decision. */

@@ -1,20 +1,35 @@
 import type { StatementClass } from './classes.ts';
-import type { RawFunction, RawRelation, SettingChange } from './facts.ts';
+import type { Columns, Source } from './columns.ts';
+import type { RawFunction, RawOperator, RawRelation, RawType, SettingChange } from './facts.ts';
+
+/** A relation whose columns are not all known yet. */
+export interface FoundRelation extends Omit<RawRelation, 'reads'> {
+  readonly source: Source | null;
+}
 
 /** What is found in a statement; lists may repeat. */
 export interface Findings {
   readonly classes: Set<StatementClass>;
-  readonly relations: RawRelation[];
+  readonly relations: FoundRelation[];
   readonly functions: RawFunction[];
-  readonly types: { readonly schema: string | null; readonly name: string }[];
+  /** By what makes them different: there are chains of thousands. */
+  readonly operators: Map<string, RawOperator>;
+  readonly types: Map<string, RawType>;
   readonly settings: SettingChange[];
   readonly unknown: string[];
   /** Names in attribute notation, which may be calls. */
   readonly attributes: Set<string>;
+  readonly columns: Columns;
+  /** Two-part column references, and the names of functions in FROM: a scalar's attribute may be a conversion. */
+  readonly columnParts: Map<string, Set<string>>;
+  readonly functionItems: Set<string>;
   asks: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
+  /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
+  dataModifying: number;
   minMajor: number;
+  nesting: number;
 }
 
 /** Nothing found yet. */
@@ -23,27 +38,37 @@ export function nothing(): Findings {
     classes: new Set(),
     relations: [],
     functions: [],
-    types: [],
+    operators: new Map(),
+    types: new Map(),
     settings: [],
     unknown: [],
     attributes: new Set(),
+    columns: { sources: new Map(), levels: [] },
+    columnParts: new Map(),
+    functionItems: new Set(),
     asks: false,
     writes: false,
+    dataModifying: 0,
     minMajor: 14,
+    nesting: 0,
   };
 }
+
+/** It need not exist. */
+export const NEW = { creates: true } as const;
 
 /** Adds a relation that is named by strings, or one that is to be made. */
 export function addRelation(
   found: Findings,
   place: { readonly schema: string | null; readonly name: string },
   verb: StatementClass,
-  creates = false,
+  more: Partial<Omit<FoundRelation, 'schema' | 'name' | 'verb'>> = {},
 ): void {
-  found.relations.push({ schema: place.schema, name: place.name, verb, creates, reach: null });
+  const plain = { creates: false, reach: null, door: 'Statement', writes: [], source: null } as const;
+  found.relations.push({ schema: place.schema, name: place.name, verb, ...plain, ...more });
 }
 
 /** Whatever a schema contains, or will: `schema.*` in rules and records. */
 export function addSchema(found: Findings, schema: string, verb: StatementClass): void {
-  if (schema !== '') addRelation(found, { schema, name: '*' }, verb, true);
+  if (schema !== '') addRelation(found, { schema, name: '*' }, verb, NEW);
 }

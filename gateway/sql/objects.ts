@@ -1,7 +1,7 @@
 import { as, type Fields, list, names, qualified, type Typed, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
-import { addRelation, addSchema, type Findings } from './findings.ts';
-import { newSchema } from './walk.ts';
+import { addRelation, addSchema, type Findings, NEW } from './findings.ts';
+import { newSchema, onlyOf } from './walk.ts';
 
 /** Kinds of objects that are more than a definition, or another one. */
 const CLASSES: readonly (readonly [kind: RegExp, cls: StatementClass])[] = [
@@ -54,8 +54,8 @@ function addNewName(kind: string, fields: Fields, found: Findings): void {
   const relation = fields.relation as Fields | undefined;
   if (relation === undefined || !RELATION_KINDS.has(kind)) return;
   const { schema, name } = qualified([text(relation.schemaname), text(relation.relname)]);
-  if (typeof newname === 'string') addRelation(found, { schema: schema || null, name: newname }, 'Ddl', true);
-  if (typeof newschema === 'string') addRelation(found, { schema: newschema, name }, 'Ddl', true);
+  if (typeof newname === 'string') addRelation(found, { schema: schema || null, name: newname }, 'Ddl', NEW);
+  if (typeof newschema === 'string') addRelation(found, { schema: newschema, name }, 'Ddl', NEW);
 }
 
 /** A schema that comes, goes or changes hands changes what the search path finds. */
@@ -100,7 +100,7 @@ export function refineImport(fields: Fields, found: Findings): void {
   const schema = text(fields.local_schema);
   if (fields.list_type !== 'FDW_IMPORT_SCHEMA_LIMIT_TO') return addSchema(found, schema, 'Ddl');
   for (const table of list(fields.table_list)) {
-    addRelation(found, { schema, name: text(as(table, 'RangeVar')?.relname) }, 'Ddl', true);
+    addRelation(found, { schema, name: text(as(table, 'RangeVar')?.relname) }, 'Ddl', NEW);
   }
 }
 
@@ -132,10 +132,13 @@ export function refineCopy(fields: Fields, found: Findings): void {
   const name = text(relation.relname);
   if (relation.catalogname !== undefined) found.unknown.push(`the name of another database in front of ${name}`);
   const schema = typeof relation.schemaname === 'string' ? relation.schemaname : null;
-  if (!from) return addRelation(found, { schema, name }, 'Select');
+  const source = found.columns.sources.get(relation) ?? null;
+  const only = onlyOf(relation);
+  if (!from) return addRelation(found, { schema, name }, 'Select', { door: 'Copy', source, ...only });
   // Rows of a file of the server are not the client's own.
   const reach = { floor: 'Filtered', equated: [], values: fields.filename === undefined } as const;
-  found.relations.push({ schema, name, verb: 'Insert', creates: false, reach });
+  const writes = fields.attlist === undefined ? ['*'] : (names(fields.attlist) ?? ['*']);
+  addRelation(found, { schema, name }, 'Insert', { door: 'Copy', reach, writes, source, ...only });
 }
 
 /** REINDEX SCHEMA. */

@@ -1,35 +1,76 @@
 import { as, type Fields, isFixed, list, names, unwrap } from './ast.ts';
-import { alwaysTrue, neverTrue } from './conditions.ts';
+import { alwaysTrue, neverTrue, trueUnlessNull } from './conditions.ts';
 import type { RawReach } from './facts.ts';
-import { isTargets, namesOfFrom, type Target } from './target.ts';
+import { fingerprint, mentions, type Target, within } from './target.ts';
 
 /** IN lists up to this length count as keys. */
 const MAX_KEYS = 100;
 /** Conditions nested deeper than this are not taken apart. */
 const MAX_DEPTH = 64;
+/** More columns than this are not tried as the target's. */
+const MAX_BARE = 4;
 
 export const UNBOUNDED: RawReach = { floor: 'Unbounded', equated: [], values: false };
 export const FILTERED: RawReach = { floor: 'Filtered', equated: [], values: false };
+/** As many rows as the statement names. */
+export const VALUES: RawReach = { ...FILTERED, values: true };
 
 /** Reach of UPDATE, DELETE and MERGE by their condition; `where` undefined: there is none. */
 export function reachOf(where: unknown, target: Target, keys: Keys = CONSTANTS): RawReach {
+  // The row a cursor stands on.
+  if (as(where, 'CurrentOfExpr') !== undefined) return VALUES;
+  const reach = reachBy(where, target, keys);
+  const ifOwn = target.alone ? [] : bareColumns(where).flatMap((column) => ifOwned(column, where, target, keys));
+  return ifOwn.length === 0 ? reach : { ...reach, ifOwn };
+}
+
+function reachBy(where: unknown, target: Target, keys: Keys): RawReach {
   if (!isRestricted(where, target)) return UNBOUNDED;
-  return { floor: 'Filtered', equated: equated(where, target, keys), values: false };
+  const open = trueUnlessNull(where, target);
+  const reach: RawReach = { floor: 'Filtered', equated: equated(where, target, keys), values: false };
+  return open.length === 0 ? reach : { ...reach, openIfNotNull: open };
+}
+
+/** Beside other relations, a column without qualifier is the target's where the target has such a column. */
+function ifOwned(column: string, where: unknown, target: Target, keys: Keys) {
+  const { floor, equated } = reachBy(where, { ...target, own: new Set([column]) }, keys);
+  return floor === 'Filtered' ? [{ column, equated }] : [];
+}
+
+/** Columns without qualifier, outside of queries within the condition. */
+function bareColumns(where: unknown): string[] {
+  const found = new Set<string>();
+  const stack: unknown[] = [where];
+  while (stack.length > 0 && found.size <= MAX_BARE) {
+    const node = stack.pop();
+    if (typeof node !== 'object' || node === null || 'SelectStmt' in node) continue;
+    const column = (node as { ColumnRef?: Fields }).ColumnRef;
+    const parts = column === undefined ? null : names(column.fields);
+    if (parts?.length === 1) found.add(parts[0]!);
+    else if (column === undefined) stack.push(...Object.values(node));
+  }
+  return found.size > MAX_BARE ? [] : [...found];
 }
 
 /** Whether a condition can leave rows of the target out. */
 export function isRestricted(where: unknown, target: Target): boolean {
-  return unwrap(where) !== undefined && !alwaysTrue(where, target) && restricts(where, target, false, 0);
+  if (unwrap(where) === undefined) return false;
+  // A parameter may be anything, and says nothing of the target.
+  if (!mentions(where, target)) return neverTrue(where, target);
+  return !alwaysTrue(where, target) && restricts(where, target, false, 0);
 }
 
-/** An OR leaves rows out only if every arm does (`id = 5 OR random() < 2`), an AND if one does; NOT turns them round. */
+/**
+ * An OR leaves rows out only if every arm does (`id = 5 OR random() < 2`), an AND if one does; NOT turns them round.
+ * Whether a parameter does is not known from the text.
+ */
 function restricts(node: unknown, target: Target, negated: boolean, depth: number): boolean {
   const typed = unwrap(node);
-  if (depth > MAX_DEPTH) return mentions(node, target);
+  if (depth > MAX_DEPTH) return concerns(node, target);
   if (typed?.type === 'SubLink' && typed.fields.subLinkType === 'EXISTS_SUBLINK') {
     return existsRestricts(typed.fields, target, negated, depth);
   }
-  if (typed?.type !== 'BoolExpr') return mentions(node, target) || (!negated && neverTrue(node, target));
+  if (typed?.type !== 'BoolExpr') return concerns(node, target) || (!negated && neverTrue(node, target));
   const args = list(typed.fields.args);
   if (typed.fields.boolop === 'NOT_EXPR') return restricts(args[0], target, !negated, depth + 1);
   const everyArm = (typed.fields.boolop === 'OR_EXPR') !== negated;
@@ -38,37 +79,18 @@ function restricts(node: unknown, target: Target, negated: boolean, depth: numbe
     : args.some((arg) => restricts(arg, target, negated, depth + 1));
 }
 
+function concerns(node: unknown, target: Target): boolean {
+  return mentions(node, target) || fingerprint(node, target).parameter;
+}
+
 /** What EXISTS selects says nothing; where its rows are joined to the target's, they can be missing. */
 function existsRestricts(fields: Fields, target: Target, negated: boolean, depth: number): boolean {
   const query = as(fields.subselect, 'SelectStmt');
-  if (query === undefined || query.larg !== undefined) return mentions(fields, target);
+  if (query === undefined || query.larg !== undefined) return concerns(fields, target);
   const inner = within(query, target);
   const joins = list(query.fromClause).some((item) => mentions(item, inner));
   if (joins || mentions(query.havingClause, inner)) return true;
   return negated ? mentions(query.whereClause, inner) : restricts(query.whereClause, inner, false, depth + 1);
-}
-
-/** The target as seen from inside a query: its FROM may hide the target's name, and takes columns without qualifier. */
-function within(query: Fields, target: Target): Target {
-  const from = list(query.fromClause);
-  if (from.length === 0 || target.name === null) return target;
-  const hidden = namesOfFrom(from).has(target.name);
-  return { ...target, alone: false, inner: true, name: hidden ? '' : target.name };
-}
-
-/** Whether an expression speaks of the target at all. */
-function mentions(expression: unknown, outer: Target): boolean {
-  const stack: { readonly node: unknown; readonly target: Target }[] = [{ node: expression, target: outer }];
-  for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
-    const { node, target } = item;
-    if (typeof node !== 'object' || node === null) continue;
-    const { ColumnRef, SelectStmt } = node as { ColumnRef?: Fields; SelectStmt?: Fields };
-    if (ColumnRef !== undefined && isTargets(ColumnRef, target)) return true;
-    if ('CurrentOfExpr' in node) return true;
-    const below = SelectStmt === undefined ? target : within(SelectStmt, target);
-    for (const value of Object.values(node)) stack.push({ node: value, target: below });
-  }
-  return false;
 }
 
 /** Which expressions are known before the statement looks at any row. */
@@ -78,15 +100,32 @@ const CONSTANTS: Keys = isFixed;
 
 /** Columns that top-level conjuncts equate with constants or parameters. */
 function equated(where: unknown, target: Target, keys: Keys): string[] {
-  const columns: string[] = [];
+  return conjuncts(where).flatMap((fields) => equatedBy(fields, target, keys));
+}
+
+/** The most rows that a condition can select if the columns that it equates hold a key: the product of its lists. */
+export function mostKeys(where: unknown, target: Target): number {
+  return conjuncts(where)
+    .filter((fields) => equatedBy(fields, target, CONSTANTS).length > 0)
+    .reduce((product, { rexpr }) => product * Math.max(1, listed(rexpr).length), 1);
+}
+
+/** The members of IN (…) and ANY (ARRAY[…]). */
+function listed(right: unknown): readonly unknown[] {
+  return list(as(right, 'List')?.items ?? as(right, 'A_ArrayExpr')?.elements);
+}
+
+/** The comparisons that must all hold. */
+function conjuncts(where: unknown): Fields[] {
+  const found: Fields[] = [];
   const stack: unknown[] = [where];
   while (stack.length > 0) {
     const typed = unwrap(stack.pop());
-    if (typed?.type === 'A_Expr') columns.push(...equatedBy(typed.fields, target, keys));
+    if (typed?.type === 'A_Expr') found.push(typed.fields);
     if (typed?.type !== 'BoolExpr' || typed.fields.boolop !== 'AND_EXPR') continue;
     for (const arg of list(typed.fields.args)) stack.push(arg);
   }
-  return columns;
+  return found;
 }
 
 function equatedBy(fields: Fields, target: Target, keys: Keys): string[] {
@@ -98,9 +137,9 @@ function equatedBy(fields: Fields, target: Target, keys: Keys): string[] {
     case 'AEXPR_OP':
       return equatedPair(left, right, target, keys);
     case 'AEXPR_IN':
-      return areKeys(as(right, 'List')?.items, keys) ? targetColumn(left, target) : [];
+      return equatedList(left, list(as(right, 'List')?.items), target, keys);
     case 'AEXPR_OP_ANY':
-      return areKeys(as(right, 'A_ArrayExpr')?.elements, keys) ? targetColumn(left, target) : [];
+      return equatedList(left, list(as(right, 'A_ArrayExpr')?.elements), target, keys);
     default:
       return [];
   }
@@ -117,14 +156,18 @@ function equatedPair(left: unknown, right: unknown, target: Target, keys: Keys):
   return keys(left) ? targetColumn(right, target) : [];
 }
 
-function areKeys(items: unknown, keys: Keys): boolean {
-  const values = list(items);
-  return values.length > 0 && values.length <= MAX_KEYS && values.every(keys);
+/** `id IN (1, 2)`, `(a, b) IN ((1, 2), (3, 4))`. */
+function equatedList(left: unknown, items: readonly unknown[], target: Target, keys: Keys): string[] {
+  if (items.length === 0 || items.length > MAX_KEYS) return [];
+  if (as(left, 'RowExpr') === undefined) return items.every(keys) ? targetColumn(left, target) : [];
+  const [first = [], ...rest] = items.map((item) => equatedPair(left, item, target, keys));
+  return first.filter((column) => rest.every((columns) => columns.includes(column)));
 }
 
 function targetColumn(node: unknown, target: Target): string[] {
   const parts = names(as(node, 'ColumnRef')?.fields);
   if (parts === null || parts.length === 0) return [];
   const [column, qualifier] = [parts.at(-1)!, parts.at(-2)];
-  return qualifier === target.name || (qualifier === undefined && target.alone) ? [column] : [];
+  const own = qualifier === undefined && (target.alone || target.own.has(column));
+  return qualifier === target.name || own ? [column] : [];
 }

@@ -1,33 +1,23 @@
-import { classifyBuiltin } from './builtin.ts';
 import type { StatementClass } from './classes.ts';
-import type { Facts, FunctionUse, RawFunction, RawRelation, RawStatement, RelationUse } from './facts.ts';
+import type { Facts, FunctionUse, RawRelation, RawStatement, RelationUse } from './facts.ts';
+import { resolveCalls } from './resolve-calls.ts';
 import {
-  type KnownFunction,
+  creationSchema,
+  isSystem,
+  isTemporary,
   type KnownRelation,
   nameKey,
   type Resolution,
   type ResolveEnvironment,
   type WrittenName,
 } from './resolve-environment.ts';
+import { follow } from './resolve-follow.ts';
+import { type Surroundings, surroundingsOf } from './resolve-links.ts';
+import { reachOf } from './resolve-reach.ts';
+import { sequencesOf } from './resolve-sequences.ts';
 
-/** System relations whose contents are secrets, or other people's: a rule must name them. */
-const SECRET = new Set([
-  'pg_authid',
-  'pg_shadow',
-  'pg_user_mapping',
-  'pg_user_mappings',
-  'pg_subscription',
-  'pg_largeobject',
-  'pg_statistic',
-  'pg_statistic_ext_data',
-  'pg_hba_file_rules',
-  'pg_ident_file_mappings',
-  'pg_file_settings',
-  'pg_foreign_server',
-]);
-const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete', 'Merge', 'Truncate']);
-
-interface Found {
+/** What resolution has found so far. */
+export interface Found {
   readonly classes: Set<StatementClass>;
   readonly relations: RelationUse[];
   readonly functions: FunctionUse[];
@@ -36,9 +26,11 @@ interface Found {
   readonly askFunctions: WrittenName[];
   /** How many of the relations are temporary. */
   temporary: number;
+  /** Something that is reached through a relation writes. */
+  writes: boolean;
 }
 
-/** Says what the names of a statement mean for the session, or which names must be asked for first. */
+/** Says what the names of a statement mean for the session, or what must be asked for or loaded first. */
 export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution {
   const found: Found = {
     classes: new Set(raw.classes),
@@ -48,151 +40,149 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
     askRelations: [],
     askFunctions: [],
     temporary: 0,
+    writes: false,
   };
-  for (const relation of raw.relations) resolveRelation(relation, env, found);
-  for (const fn of raw.functions) resolveFunction(fn, env, found);
-  for (const name of raw.attributes) resolveAttribute(name, env, found);
-  for (const type of raw.types) resolveType(type, env, found);
-  if (found.askRelations.length > 0 || found.askFunctions.length > 0) {
-    return { kind: 'Ask', relations: found.askRelations, functions: found.askFunctions };
+  const around = surroundingsOf(env);
+  const named = [...raw.relations, ...sequencesOf(raw)];
+  for (const relation of named) resolveRelation(relation, env, { found, around });
+  resolveCalls(raw, env, found);
+  const missing = [...around.wanted];
+  if (env.partial !== true) {
+    const { askRelations: relations, askFunctions: functions } = found;
+    if (relations.length > 0 || functions.length > 0) return { kind: 'Ask', relations, functions };
+    if (missing.length > 0) return { kind: 'Load', rules: missing };
   }
+  return {
+    kind: 'Facts',
+    facts: factsOf(raw, found),
+    missing,
+    dependencies: {
+      relations: [...around.relations],
+      functions: [...around.functions],
+      names: [...named, ...raw.functions, ...raw.types, ...raw.operators].map(({ schema, name }) =>
+        nameKey(schema, name),
+      ),
+    },
+  };
+}
+
+function factsOf(raw: RawStatement, found: Found): Facts {
   const { settings, readOnly } = raw;
   // DROP TABLE and the like of temporary objects alone define nothing that others see.
   const ownOnly = raw.primary === 'Ddl' && found.temporary > 0 && found.temporary === raw.relations.length;
   if (ownOnly) found.classes.delete('Ddl');
-  const primary = ownOnly ? 'TempTable' : raw.primary;
   const { relations, functions, unknown } = found;
   if (unknown.length > 0) found.classes.add('Unknown');
-  const facts: Facts = {
-    primary,
+  return {
+    primary: ownOnly ? 'TempTable' : raw.primary,
     classes: [...found.classes],
-    relations,
-    functions,
+    relations: dedupe(relations),
+    functions: dedupe(functions),
     settings,
     unknown,
     // What a user function does is not known here.
-    readOnly: readOnly && functions.length === 0,
+    readOnly: readOnly && !found.writes && functions.length === 0,
   };
-  return { kind: 'Facts', facts };
 }
 
-function resolveRelation(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
+/** What is reached twice by the same door is told once. */
+function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): readonly T[] {
+  if (uses.every(({ of }) => of === undefined)) return uses;
+  const seen = new Map<string, T>();
+  for (const [at, use] of uses.entries()) {
+    const { schema, name, door = '', of } = use;
+    const how = 'verb' in use ? `${use.verb} ${use.reach} ${use.descendants === undefined}` : use.candidates.join();
+    const key = of === undefined ? String(at) : `${schema}\0${name}\0${door}\0${how}`;
+    if (!seen.has(key)) seen.set(key, use);
+  }
+  return [...seen.values()];
+}
+
+function resolveRelation(
+  raw: RawRelation,
+  env: ResolveEnvironment,
+  { found, around }: { found: Found; around: Surroundings },
+): void {
+  if (isCut(raw.name, env)) found.unknown.push(`the name ${raw.name}, which the server cuts in another encoding`);
   const known = findRelation(raw, env);
   if (known === undefined) {
     found.askRelations.push({ schema: raw.schema, name: raw.name });
     return;
   }
-  const use: RelationUse = known ?? {
-    schema: raw.schema ?? creationSchema(env),
-    name: raw.name,
-    kind: 'new',
-    verb: raw.verb,
-    reach: null,
-  };
-  const { schema, name, kind } = use;
+  if (known === null) return addNew(raw, env, found);
+  if (raw.verb === 'TempTable') {
+    found.classes.add('TempTable');
+    return;
+  }
+  follow(
+    {
+      relation: known,
+      verb: raw.verb,
+      reach: reachOf(raw, known, around),
+      door: raw.door,
+      of: null,
+      only: raw.only === true,
+      cascade: raw.cascade === true,
+      most: raw.reach?.most,
+      reads: raw.reads,
+      writes: raw.writes,
+    },
+    { found, around },
+  );
+}
+
+/** What does not exist yet, or stands for all that is in a schema. */
+function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
+  const schema = raw.schema ?? creationSchema(env);
   if (isTemporary(schema)) {
     found.classes.add('TempTable');
     found.temporary += 1;
-  } else if (isSystem(schema) && !SECRET.has(name))
-    found.classes.add(raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
-  else if (raw.verb === 'TempTable') found.classes.add('TempTable');
-  else found.relations.push({ schema, name, kind, verb: raw.verb, reach: reachOf(raw, known) });
+    return;
+  }
+  if (raw.verb === 'TempTable' || isSystem(schema)) {
+    found.classes.add(raw.verb === 'TempTable' ? 'TempTable' : raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
+    return;
+  }
+  const { name, verb } = raw;
+  const inside = name === '*' ? (env.catalog.relationsOf?.(schema) ?? []) : [];
+  const descendants = inside
+    .filter(({ kind }) => verb !== 'Sequence' || kind === 'sequence')
+    .map((one) => ({ schema: one.schema, name: one.name }));
+  const reach = raw.reach === null ? null : raw.reach.values ? 'Keyed' : raw.reach.floor;
+  const { door } = raw;
+  found.relations.push({
+    schema,
+    name,
+    kind: 'new',
+    verb,
+    reach,
+    door,
+    ...(descendants.length > 0 ? { descendants } : {}),
+  });
 }
 
 /** undefined: to be asked for; null: there is no such relation. */
-function findRelation(raw: RawRelation, env: ResolveEnvironment): (KnownRelation & RelationUse) | null | undefined {
+function findRelation(raw: RawRelation, env: ResolveEnvironment): KnownRelation | null | undefined {
   const { schema, name } = raw;
   // A name that is to be created is not looked for, and may hide another of that name: it goes where the path says.
   if (raw.creates) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
-  if (answer !== undefined) return answer as (KnownRelation & RelationUse) | null;
+  if (answer !== undefined) return answer;
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").
   const local = schema === null && env.searchPath.some(isTemporary);
   if (!env.localNames && !local) {
     for (const place of schema === null ? env.searchPath : [schema]) {
       const known = env.catalog.relation(place, name);
-      if (known !== undefined) return known as KnownRelation & RelationUse;
+      if (known !== undefined) return known;
     }
   }
   return undefined;
 }
 
-function creationSchema(env: ResolveEnvironment): string {
-  return env.searchPath.find((schema) => !isSystem(schema) && !isTemporary(schema)) ?? 'pg_catalog';
-}
+/** NAMEDATALEN - 1, less the bytes of a character that does not fit. */
+const SURE_BYTES = 60;
 
-function isTemporary(schema: string): boolean {
-  return schema === 'pg_temp' || schema.startsWith('pg_temp_') || schema.startsWith('pg_toast_temp_');
-}
-
-function isSystem(schema: string): boolean {
-  return schema === 'pg_catalog' || schema === 'information_schema' || schema === 'pg_toast';
-}
-
-function reachOf(raw: RawRelation, known: KnownRelation | null): RelationUse['reach'] {
-  if (raw.reach === null || !WRITES.has(raw.verb)) return null;
-  const { floor, equated, values } = raw.reach;
-  if (values) return 'Keyed';
-  const keyed =
-    floor === 'Filtered' && (known?.uniqueKeys ?? []).some((key) => key.every((column) => equated.includes(column)));
-  return keyed ? 'Keyed' : floor;
-}
-
-function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found): void {
-  if (raw.operator) {
-    resolveOperator(raw, env, found);
-    return;
-  }
-  if (raw.schema === 'pg_catalog') {
-    if (classifyBuiltin(raw.name) === undefined) found.unknown.push(`the function pg_catalog.${raw.name}`);
-    return;
-  }
-  const candidates = functionsOf(raw, env).filter((fn) => !fn.builtin && takes(fn, raw.args));
-  const unsafe = candidates.filter((fn) => !fn.safe);
-  if (unsafe.length > 0) {
-    const signatures = unsafe.map((fn) => `${fn.schema}.${fn.name}(${fn.arguments})`);
-    found.functions.push({ schema: unsafe[0]!.schema, name: raw.name, candidates: signatures });
-    return;
-  }
-  if (candidates.length > 0 || (raw.schema === null && classifyBuiltin(raw.name) !== undefined)) return;
-  if (env.overlay?.functions.has(nameKey(raw.schema, raw.name)) === true) {
-    found.functions.push({ schema: raw.schema ?? creationSchema(env), name: raw.name, candidates: [] });
-  } else found.askFunctions.push({ schema: raw.schema, name: raw.name });
-}
-
-/** A column of that name may be meant as well; where a user function could be, a rule must allow it. */
-function resolveAttribute(name: string, env: ResolveEnvironment, found: Found): void {
-  const candidates = env.searchPath
-    .flatMap((place) => env.catalog.functions(place, name))
-    .filter((fn) => !fn.builtin && !fn.safe && takes(fn, 1));
-  if (candidates.length === 0) return;
-  const signatures = candidates.map((fn) => `${fn.schema}.${fn.name}(${fn.arguments})`);
-  found.functions.push({ schema: candidates[0]!.schema, name, candidates: signatures });
-}
-
-/** Every function that the call may mean: overloads win by exact type wherever they stand in the path. */
-function functionsOf(raw: RawFunction, env: ResolveEnvironment): readonly KnownFunction[] {
-  const answer = env.overlay?.functions.get(nameKey(raw.schema, raw.name));
-  const places = raw.schema === null ? env.searchPath : [raw.schema];
-  return [...(answer ?? []), ...places.flatMap((place) => env.catalog.functions(place, raw.name))];
-}
-
-function takes(fn: KnownFunction, args: number): boolean {
-  return args < 0 || (args >= fn.minArgs && args <= fn.maxArgs);
-}
-
-function resolveOperator(raw: RawFunction, env: ResolveEnvironment, found: Found): void {
-  for (const place of raw.schema === null ? env.searchPath : [raw.schema]) {
-    const known = env.catalog.userOperator(place, raw.name);
-    if (known?.safe === true) return;
-  }
-  found.unknown.push(`the operator ${raw.schema === null ? '' : `${raw.schema}.`}${raw.name}`);
-}
-
-function resolveType(type: WrittenName, env: ResolveEnvironment, found: Found): void {
-  for (const place of type.schema === null ? env.searchPath : [type.schema]) {
-    const name = type.name;
-    if (env.catalog.userType(place, name)?.safe === true || env.catalog.relation(place, name) !== undefined) return;
-  }
-  found.unknown.push(`the type ${type.schema === null ? '' : `${type.schema}.`}${type.name}`);
+/** The parser cuts long names in UTF-8; a database in another encoding may cut elsewhere, and find another relation. */
+function isCut(name: string, { catalog }: ResolveEnvironment): boolean {
+  return catalog.utf8 === false && name.length * 2 > SURE_BYTES && Buffer.byteLength(name) >= SURE_BYTES;
 }

@@ -1,14 +1,26 @@
-import { as, type Fields, list, text, unwrap } from './ast.ts';
-import { visitAttributes, visitCall, visitFunctionName, visitOperator, visitOption, visitType } from './calls.ts';
+import { as, type Fields, list, names, text, unwrap } from './ast.ts';
+import {
+  convertColumns,
+  visitCall,
+  visitColumn,
+  visitFunctionItem,
+  visitFunctionName,
+  visitIndirection,
+  visitOption,
+  visitType,
+} from './calls.ts';
 import type { StatementClass } from './classes.ts';
-import type { RawReach } from './facts.ts';
-import { addRelation, type Findings, nothing } from './findings.ts';
+import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
+import { doorInto } from './doors.ts';
+import type { SyntaxDoor } from './facts.ts';
+import { addRelation, type Findings, NEW, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
+import { visitOperators } from './operators.ts';
 import { UNBOUNDED } from './reach.ts';
 import { POSITIONS } from './statements.ts';
-import { nameOf } from './target.ts';
-import { type FindQuery, type Write, writesOf } from './writes.ts';
+import { type FindQuery, nameOf } from './target.ts';
+import { type Write, writesOf } from './writes.ts';
 
 /** A common table expression in scope: it hides relations of its name. Innermost first. */
 interface Scope {
@@ -29,8 +41,17 @@ interface Context {
   readonly locked: Locked;
   /** Under EXPLAIN without ANALYZE: planned, not run. */
   readonly planned: boolean;
-  /** Reach of the statement whose target this may be. */
-  readonly reach: RawReach | null;
+  /** What is done to the target, where this may be the target. */
+  readonly write: Write | null;
+  readonly door: SyntaxDoor;
+  /** FROM of the query around it. */
+  readonly level: Level | null;
+  /** RETURNING has a view of its own. */
+  readonly returning: Level | null;
+  /** What is done to a relation goes on to others. */
+  readonly cascade: boolean;
+  /** Queries around it. */
+  readonly nesting: number;
   /** Where CREATE SCHEMA puts what it creates. */
   readonly schema: string | null;
 }
@@ -41,6 +62,20 @@ interface Item {
   readonly context: Context;
 }
 
+const AT_TOP: Context = {
+  scope: null,
+  position: 'top',
+  locked: NOTHING_LOCKED,
+  planned: false,
+  write: null,
+  door: 'Statement',
+  level: null,
+  returning: null,
+  cascade: false,
+  nesting: 0,
+  schema: null,
+};
+
 /**
  * Walks a statement's tree with a stack of its own (chains of thousands of terms would overflow recursion) and with
  * the grammar's own knowledge of every node and field: what it does not list is reported as not understood.
@@ -50,13 +85,14 @@ export function walk(node: unknown, source: Buffer, planned: boolean): Findings 
   const stack: Item[] = [];
   const top = unwrap(node);
   if (top !== undefined) {
-    const context = { scope: null, position: 'top', locked: NOTHING_LOCKED, planned, reach: null, schema: null };
-    stack.push({ ...top, context });
+    stack.push({ ...top, context: { ...AT_TOP, planned } });
   }
   for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
     visit(item, found, source);
     pushChildren(item, found, stack);
   }
+  settleColumns(found.columns);
+  convertColumns(found);
   return found;
 }
 
@@ -77,24 +113,17 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'DefElem':
       return visitOption(fields, context.position, found);
     case 'ColumnRef':
-      return visitAttributes(list(fields.fields).slice(1), found);
+      noteColumn(fields, context.level);
+      return visitColumn(fields, found);
     case 'A_Indirection':
-      return visitAttributes(list(fields.indirection), found);
-    case 'A_Expr':
-      return visitOperator(fields.name, found);
-    case 'SubLink':
-    case 'SortBy':
-      return visitOperator(fields.operName ?? fields.useOp, found);
-    case 'Constraint':
-      // EXCLUDE (column WITH operator, …).
-      for (const pair of list(fields.exclusions))
-        visitOperator(as(list(as(pair, 'List')?.items)[1], 'List')?.items, found);
-      return;
+      return visitIndirection(fields, found);
+    case 'RangeFunction':
+      return visitFunctionItem(fields, found);
     case 'LockingClause':
       found.classes.add('Lock');
       return;
     default:
-      return;
+      return visitOperators(type, fields, found);
   }
 }
 
@@ -115,12 +144,28 @@ function visitRelation(fields: Fields, context: Context, found: Findings): void 
   if (creates && (fields.relpersistence === 't' || /^pg_temp/.test(text(schemaname)))) {
     // The first temporary object of a session puts pg_temp in front of its search path.
     found.asks = true;
-    return addRelation(found, { schema: null, name }, 'TempTable', true);
+    return addRelation(found, { schema: null, name }, 'TempTable', NEW);
   }
+  const { door, write } = context;
   const verb = verbOf(position.verb, context);
-  const reach = WRITES.has(verb) ? (context.reach ?? UNBOUNDED) : null;
-  found.relations.push({ schema, name, verb, creates, reach });
-  if (isLocked(context.locked, nameOf(fields))) addRelation(found, { schema, name }, 'Lock');
+  const writing = WRITES.has(verb);
+  addRelation(found, { schema, name }, verb, {
+    creates,
+    door,
+    reach: writing ? (write?.reach ?? UNBOUNDED) : null,
+    writes: writing ? (write?.columns ?? ['*']) : [],
+    source: found.columns.sources.get(fields) ?? null,
+    ...onlyOf(fields),
+    ...(context.cascade ? { cascade: true } : {}),
+  });
+  if (isLocked(context.locked, nameOf(fields))) {
+    addRelation(found, { schema, name }, 'Lock', { door: 'Locking', ...onlyOf(fields) });
+  }
+}
+
+/** Without `inh`, its children are left alone. */
+export function onlyOf(relation: Fields): { readonly only?: true } {
+  return relation.inh === true ? {} : { only: true };
 }
 
 function isLocked(locked: Locked, name: string): boolean {
@@ -137,8 +182,9 @@ function queryNamed(scope: Scope | null, name: string): unknown {
   return undefined;
 }
 
-/** What a data-modifying statement does to its target; returns the reach of its own verb. */
-function visitWrite({ type, fields, context }: Item, scope: Scope | null, found: Findings): RawReach {
+/** What a data-modifying statement does to its target; the context of its parts. */
+function visitWrite({ type, fields, context }: Item, scope: Scope | null, found: Findings): Context {
+  found.dataModifying += 1;
   const find: FindQuery = (name) => queryNamed(scope, name);
   const [own, ...also] = writesOf(type, fields, find) as [Write, ...Write[]];
   const target = fields.relation as Fields;
@@ -146,15 +192,28 @@ function visitWrite({ type, fields, context }: Item, scope: Scope | null, found:
     schema: typeof target.schemaname === 'string' ? target.schemaname : null,
     name: text(target.relname),
   };
-  for (const { verb, reach } of also) {
+  const door = type === 'MergeStmt' ? 'Merge' : context.door;
+  for (const { verb, reach, columns } of also) {
     const meant = verbOf(verb, context);
-    found.relations.push({ ...place, verb: meant, creates: false, reach: WRITES.has(meant) ? reach : null });
+    const writing = WRITES.has(meant);
+    const done = writing ? { reach, writes: columns } : {};
+    addRelation(found, place, meant, { door, ...done, ...onlyOf(target) });
   }
-  if (fields.returningClause !== undefined) addRelation(found, place, 'Select');
+  const items = [type === 'UpdateStmt' ? fields.fromClause : (fields.usingClause ?? fields.sourceRelation)].flatMap(
+    (item) => (Array.isArray(item) ? item : [item]),
+  );
+  const level = targetLevel(target, items, context.level, found.columns);
+  if (type === 'InsertStmt') addExcluded(level);
+  let returning: Level | null = null;
+  if (fields.returningClause !== undefined) {
+    const again = returningLevel(target, items, context.level, found.columns);
+    returning = again.level;
+    addRelation(found, place, 'Select', { door: 'Returning', source: again.source, ...onlyOf(target) });
+  }
   // An update of this view is a call of set_config.
   if (place.name === 'pg_settings') found.asks = true;
   found.minMajor = Math.max(found.minMajor, returningMajor(type, fields));
-  return own.reach;
+  return { ...context, scope, locked: NOTHING_LOCKED, write: own, level, returning };
 }
 
 /** The children of a node, each with what it means for them. */
@@ -172,12 +231,31 @@ function pushChildren(item: Item, found: Findings, stack: Item[]): void {
     const position = type === 'List' ? item.context.position : `${type}.${field}`;
     if (shape === undefined) found.unknown.push(`the field ${type}.${field}`);
     else if (shape !== '.' && !ELSEWHERE.has(position))
-      pushField(item, { ...context, position }, { shape, value }, stack);
+      pushField(item, fieldContext(item, { ...context, position }), { shape, value }, stack);
   }
 }
 
-/** Read where their statement is: names of FROM items, of another server's tables, of a table in either direction. */
-const ELSEWHERE = new Set(['LockingClause.lockedRels', 'ImportForeignSchemaStmt.table_list', 'CopyStmt.relation']);
+/** What of a node's context holds in one of its fields. */
+function fieldContext({ fields, context: outer }: Item, context: Context): Context {
+  const { position, planned, returning } = context;
+  const door = doorInto(position, fields, context.door, planned);
+  if (position.endsWith('.returningClause')) return { ...context, level: returning };
+  // The query of an INSERT does not see the target.
+  if (position === 'InsertStmt.selectStmt') return { ...context, level: outer.level };
+  // Without LATERAL a query in FROM does not see its neighbours.
+  if (position === 'RangeSubselect.subquery' && fields.lateral !== true) {
+    return { ...context, door, level: context.level?.outer ?? null };
+  }
+  return door === context.door ? context : { ...context, door };
+}
+
+/** Names of FROM items, of another server's tables, of a table in either direction (`refineCopy`), of constraints. */
+const ELSEWHERE = new Set([
+  'LockingClause.lockedRels',
+  'ImportForeignSchemaStmt.table_list',
+  'CopyStmt.relation',
+  'ConstraintsSetStmt.constraints',
+]);
 
 const DATA_MODIFYING = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
@@ -185,12 +263,17 @@ const DATA_MODIFYING = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'Merge
 function inside(item: Item, found: Findings): Context {
   const { type, fields, context } = item;
   const scope = fields.withClause === undefined ? context.scope : withScope(fields, context.scope);
-  if (DATA_MODIFYING.has(type)) {
-    return { ...context, scope, locked: NOTHING_LOCKED, reach: visitWrite(item, scope, found) };
-  }
+  if (DATA_MODIFYING.has(type)) return visitWrite(item, scope, found);
   switch (type) {
     case 'SelectStmt':
-      return { ...context, scope, locked: lockedBy(fields, context), reach: null };
+      return inQuery(item, scope, found);
+    case 'CopyStmt':
+      if (fields.relation === undefined) return context;
+      return { ...context, level: copied(fields, found) };
+    case 'TruncateStmt':
+      return { ...context, cascade: fields.behavior === 'DROP_CASCADE' };
+    case 'RefreshMatViewStmt':
+      return { ...context, cascade: fields.skipData !== true };
     case 'RangeSubselect':
       return { ...context, locked: isLocked(context.locked, nameOf(fields)) ? 'all' : NOTHING_LOCKED };
     case 'CreateSchemaStmt':
@@ -198,6 +281,23 @@ function inside(item: Item, found: Findings): Context {
     default:
       return { ...context, scope };
   }
+}
+
+function inQuery({ fields, context }: Item, scope: Scope | null, found: Findings): Context {
+  const arm = /^SelectStmt\.[lr]arg$/.test(context.position);
+  const nesting = arm ? context.nesting : context.nesting + 1;
+  found.nesting = Math.max(found.nesting, nesting);
+  const level = levelOf(list(fields.fromClause), context.level, found.columns);
+  return { ...context, scope, locked: lockedBy(fields, context), write: null, level, nesting };
+}
+
+/** COPY reads or writes the columns it lists, and its WHERE reads. */
+function copied(fields: Fields, found: Findings): Level {
+  const level = targetLevel(fields.relation as Fields, [], null, found.columns);
+  if (fields.is_from === true) return level;
+  if (fields.attlist === undefined) level.all.add('*');
+  for (const name of names(fields.attlist) ?? []) level.unqualified.add(name);
+  return level;
 }
 
 /** CREATE SCHEMA AUTHORIZATION alone names it after the role. */
@@ -249,7 +349,7 @@ function pushWith(item: Item, context: Context, clause: Fields, stack: Item[]): 
     stack.push({
       type: 'CommonTableExpr',
       fields,
-      context: { ...context, scope, locked: NOTHING_LOCKED, reach: null },
+      context: { ...context, scope, locked: NOTHING_LOCKED, write: null, level: item.context.level },
     });
     seen = scopeOf(cte, seen);
   }

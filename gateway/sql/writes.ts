@@ -1,16 +1,16 @@
 import { as, constant, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { RawReach } from './facts.ts';
-import { FILTERED, isRestricted, type Keys, reachOf, UNBOUNDED } from './reach.ts';
-import { anyOf, nameOf, targetOf } from './target.ts';
-
-/** What a name of a common table expression stands for; undefined: a relation. */
-export type FindQuery = (name: string) => unknown;
+import { FILTERED, isRestricted, type Keys, mostKeys, reachOf, UNBOUNDED, VALUES } from './reach.ts';
+import { AGGREGATES } from './subqueries.ts';
+import { anyOf, type FindQuery, nameOf, targetOf } from './target.ts';
 
 /** A verb of a data-modifying statement on its target, with how far it reaches. */
 export interface Write {
   readonly verb: StatementClass;
   readonly reach: RawReach;
+  /** Columns that are set; `*`: all. */
+  readonly columns: readonly string[];
 }
 
 /** Of INSERT, UPDATE, DELETE and MERGE: what is done to the target; first what the statement is called after. */
@@ -23,28 +23,49 @@ export function writesOf(type: string, fields: Fields, find: FindQuery): Write[]
       return mergeWrites(fields, find);
     default: {
       const others = list(type === 'UpdateStmt' ? fields.fromClause : fields.usingClause);
-      const reach = reachOf(fields.whereClause, targetOf(target, others));
-      return [{ verb: type === 'UpdateStmt' ? 'Update' : 'Delete', reach }];
+      const own = targetOf(target, others, find);
+      const reach = { ...reachOf(fields.whereClause, own), most: mostKeys(fields.whereClause, own) };
+      return [
+        type === 'UpdateStmt'
+          ? { verb: 'Update', reach, columns: columnsSet(fields.targetList) }
+          : { verb: 'Delete', reach, columns: EVERY },
+      ];
     }
   }
 }
 
-const VALUES: RawReach = { ...FILTERED, values: true };
+const EVERY = ['*'];
+
+/** The columns that SET or an INSERT's list names. */
+function columnsSet(targets: unknown): readonly string[] {
+  const columns = list(targets).map((target) => text(as(target, 'ResTarget')?.name));
+  return columns.length > MAX_COLUMNS ? EVERY : columns;
+}
 
 function insertWrites(fields: Fields, find: FindQuery): Write[] {
   const reach = insertReach(as(fields.selectStmt, 'SelectStmt'), find);
   const conflict = fields.onConflictClause as Fields | undefined;
-  const insert: Write = { verb: 'Insert', reach };
-  return conflict?.action === 'ONCONFLICT_UPDATE' ? [insert, { verb: 'Update', reach }] : [insert];
+  const insert: Write = { verb: 'Insert', reach, columns: fields.cols === undefined ? EVERY : columnsSet(fields.cols) };
+  if (conflict?.action !== 'ONCONFLICT_UPDATE') return [insert];
+  return [insert, { verb: 'Update', reach, columns: columnsSet(conflict.targetList) }];
 }
 
 /** VALUES say which rows; a query says it by its own restriction. */
 function insertReach(query: Fields | undefined, find: FindQuery): RawReach {
-  if (query === undefined) return VALUES;
+  if (query === undefined) return { ...VALUES, most: 1 };
   if (isOpen(query, find)) return UNBOUNDED;
-  return query.valuesLists === undefined ? FILTERED : VALUES;
+  if (query.valuesLists === undefined) return FILTERED;
+  const rows = list(query.valuesLists).map((row) => list(as(row, 'List')?.items));
+  // A function in VALUES may return a set.
+  return rows.every((row) => row.every(isPlain)) ? { ...VALUES, most: rows.length } : VALUES;
 }
 
+function isPlain(value: unknown): boolean {
+  return isFixed(value) || as(value, 'SetToDefault') !== undefined;
+}
+
+/** More columns than this are all of them. */
+const MAX_COLUMNS = 64;
 /** Queries nested deeper than this are taken to have no restriction. */
 const MAX_DEPTH = 64;
 /** A LIMIT above this is none. */
@@ -52,9 +73,6 @@ const MAX_LIMIT = 10_000;
 /** Functions of pg_catalog that make rows out of one value. */
 const SETS =
   /^(?:generate_(?:series|subscripts)|unnest|regexp_(?:matches|split_to_table)|string_to_table|jsonb?_(?:array_elements|each|object_keys|path_query|populate_recordset|to_recordset).*|xpath_table|ts_(?:parse|token_type|stat)|aclexplode|pg_.*)$/;
-const AGGREGATES = new Set(
-  'count sum avg min max bool_and bool_or every string_agg array_agg json_agg jsonb_agg'.split(' '),
-);
 
 /** Whether a query has no restriction of its own: whatever is there comes out of it. */
 function isOpen(query: Fields, find: FindQuery): boolean {
@@ -183,16 +201,19 @@ function mergeWrites(fields: Fields, find: FindQuery): Write[] {
   for (const clause of list(fields.mergeWhenClauses)) {
     const when = as(clause, 'MergeWhenClause');
     const verb = COMMANDS[String(when?.commandType)];
-    if (when !== undefined && verb !== undefined) writes.push({ verb, reach: clauseReach(fields, when, find) });
+    if (when === undefined || verb === undefined) continue;
+    const columns = verb === 'Delete' || when.targetList === undefined ? EVERY : columnsSet(when.targetList);
+    writes.push({ verb, reach: clauseReach(fields, when, find), columns });
   }
   const [first = { reach: FILTERED }, ...rest] = writes;
   const reach = rest.reduce((worst, write) => farther(worst, write.reach), first.reach);
-  return [{ verb: 'Merge', reach }, ...writes];
+  const columns = [...new Set(writes.flatMap((write) => write.columns))];
+  return [{ verb: 'Merge', reach, columns: columns.includes('*') ? EVERY : columns }, ...writes];
 }
 
 function clauseReach(merge: Fields, when: Fields, find: FindQuery): RawReach {
   const source = merge.sourceRelation;
-  const target = targetOf(merge.relation as Fields, [source]);
+  const target = targetOf(merge.relation as Fields, [source], find);
   switch (when.matchKind) {
     case 'MERGE_WHEN_MATCHED': {
       const args = [merge.joinCondition, when.condition].filter((condition) => condition !== undefined);

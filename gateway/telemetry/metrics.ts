@@ -1,10 +1,12 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, type Histogram, Registry } from 'prom-client';
+import type { AlertMetrics } from '../alerts/alerts.ts';
 import type { AuditMetrics, Count, Level } from '../audit/options.ts';
 import type { StatementProtocol } from '../audit/record.ts';
 import type { AuthenticationFailure } from '../identity/identity.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { StatementClass } from '../sql/classes.ts';
+import { alertMetrics } from './alert-metrics.ts';
 
 /** A distribution; values in seconds. */
 export interface Timing {
@@ -35,6 +37,7 @@ export interface Metrics {
   revision(revision: string): void;
   readonly revisionsRefused: Count;
   readonly audit: AuditMetrics;
+  readonly alerts: AlertMetrics;
   /** The exposition in the format of `contentType`. */
   expose(): Promise<string>;
   readonly contentType: string;
@@ -274,6 +277,7 @@ export function createMetrics(): Metrics {
       '',
     ),
     audit: auditMetrics(registry),
+    alerts: alertMetrics(registry),
     expose: () => registry.metrics(),
     contentType: registry.contentType,
     close: delay.stop,

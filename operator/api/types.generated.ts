@@ -153,7 +153,7 @@ export interface AccessPolicy {
        */
       readonly reach?: ("Keyed" | "Filtered" | "Unbounded")[];
       /**
-       * Most rows that one write may change.
+       * Most rows that one write may change. It is counted before the transaction can commit, and undone beyond; what cannot be counted in time is refused. What triggers and cascades change does not count.
        */
       readonly maxRows?: number;
       /**
@@ -240,6 +240,27 @@ export interface AccessPolicy {
        * Items: Name of a setting.
        */
       readonly settings?: string[];
+    };
+    /**
+     * Limits of an identity over all its sessions; of all policies that concern it the strictest counts. Each pod of the gateway counts for itself.
+     */
+    readonly limits: {
+      /**
+       * Sessions at a time.
+       */
+      readonly sessions?: number;
+      /**
+       * Statements in any 60 seconds; further ones are refused.
+       */
+      readonly statementsPerMinute?: number;
+      /**
+       * Rows that results may have together in a day, which begins at 00:00 UTC; a result that goes beyond is cut.
+       */
+      readonly rowsPerDay?: number;
+      /**
+       * Bytes that results may have together in a day, which begins at 00:00 UTC; a result that goes beyond is cut. A size such as 64Mi or 1Gi.
+       */
+      readonly bytesPerDay?: string;
     };
     /**
      * When the policy grants; outside of it, whom the policy concerns is refused.
@@ -1351,7 +1372,7 @@ export interface PostgresGateway {
        */
       readonly alerts?: {
         /**
-         * Secret with the keys url and, if wanted, token.
+         * Secret with the keys url (https, or http on loopback), key (whsec_ and 24 to 64 bytes in base64: signs each message) and, if wanted, token (a bearer token) and ca.crt (authorities in place of the system's).
          */
         readonly webhookSecretRef: {
           /**
@@ -1359,6 +1380,10 @@ export interface PostgresGateway {
            */
           readonly name: string;
         };
+        /**
+         * The text of statements: Omit it, or Keep it as far as spec.audit.redaction does.
+         */
+        readonly statements: "Omit" | "Keep";
       };
     };
     /**

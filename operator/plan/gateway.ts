@@ -84,5 +84,9 @@ export function compileAudit(spec: Spec['audit']): ConfigDocument['audit'] {
     recording: spec.recording.mode === 'None' ? 'None' : 'Statements',
     redaction: { parameters: redact(spec.redaction.parameters), literals: redact(spec.redaction.literals) },
     sinks: spec.sinks.flatMap(({ name, stdout }) => (stdout === undefined ? [] : [{ name, kind: 'Stdout' as const }])),
+    alerts:
+      spec.alerts === undefined
+        ? null
+        : { secret: spec.alerts.webhookSecretRef.name, statements: spec.alerts.statements },
   };
 }

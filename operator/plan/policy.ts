@@ -1,7 +1,7 @@
 import type { Policy, Rule, Subject } from '../../gateway/config/document.ts';
 import type { AccessPolicy } from '../api/types.generated.ts';
 import { type Problem, type Report, refOf } from './problems.ts';
-import { parseDuration } from './quantities.ts';
+import { parseDuration, parseSize } from './quantities.ts';
 import { refuseUnavailableRule } from './unavailable.ts';
 
 type Spec = AccessPolicy['spec'];
@@ -25,6 +25,7 @@ export function compilePolicy(manifest: AccessPolicy, roles: readonly string[], 
       compileRule(rule, (field, message) => report(`spec.rules[${i}].${field}`, message)),
     ),
     session: compileSession(spec.session),
+    limits: compileLimits(spec.limits),
     window: spec.window === undefined ? null : compileWindow(spec.window, report),
     expiresAt: spec.expiresAt === undefined ? null : Date.parse(spec.expiresAt),
   };
@@ -45,6 +46,7 @@ function compileRule(rule: Spec['rules'][number], report: Report): Rule {
     relations: rule.relations ?? null,
     functions: rule.functions ?? [],
     reach: rule.reach ?? null,
+    maxRows: rule.maxRows ?? null,
     message: rule.message ?? null,
     alert: rule.alert,
   };
@@ -59,6 +61,15 @@ function compileSession(spec: Spec['session']): Policy['session'] {
     rows: spec.rows ?? null,
     readOnly: spec.readOnly,
     settings: (spec.settings ?? []).map((name) => name.toLowerCase()),
+  };
+}
+
+function compileLimits({ sessions, statementsPerMinute, rowsPerDay, bytesPerDay }: Spec['limits']): Policy['limits'] {
+  return {
+    sessions: sessions ?? null,
+    statementsPerMinute: statementsPerMinute ?? null,
+    rowsPerDay: rowsPerDay ?? null,
+    bytesPerDay: bytesPerDay === undefined ? null : parseSize(bytesPerDay),
   };
 }
 

@@ -13,11 +13,9 @@ export function refuseUnavailable({ audit }: PostgresGateway['spec'], report: Re
   if (audit.recording.mode === 'Full') refuse('recording.mode', 'Full', 'use Statements or None');
   for (const name of ['parameters', 'literals'] as const)
     if (audit.redaction[name] === 'Hash') refuse(`redaction.${name}`, 'Hash', 'use Keep or Omit');
-  if (audit.alerts !== undefined) refuse('alerts', 'an alert webhook', 'remove it');
 }
 
 export function refuseUnavailableRule(rule: AccessPolicy['spec']['rules'][number], report: Report): void {
   if (rule.action === 'RequireApproval')
     report('action', 'RequireApproval is not available in this version: nobody can approve yet; use Allow or Deny');
-  if (rule.maxRows !== undefined) report('maxRows', 'maxRows is not available in this version: use reach');
 }

@@ -24,7 +24,7 @@ test('a syntax error has the words and the position of PostgreSQL', async () => 
 });
 
 test('an empty text has no statements', async () => {
-  expect(await ask(' ;-- nothing\n')).toEqual({ kind: 'Statements', statements: [] });
+  expect(await ask(' ;-- nothing\n')).toEqual({ kind: 'Statements', statements: [], places: [] });
 });
 
 test('offsets are bytes of the text, for each statement', async () => {
@@ -32,9 +32,14 @@ test('offsets are bytes of the text, for each statement', async () => {
   const analysis = await ask(text);
   const parts =
     analysis.kind === 'Statements'
-      ? analysis.statements.map((s) => Buffer.from(text).toString('utf8', s.offset, s.offset + s.length))
+      ? analysis.places.map((s) => Buffer.from(text).toString('utf8', s.offset, s.offset + s.length))
       : [];
   expect(parts).toEqual(["SELECT 'é'", 'DELETE FROM t']);
+});
+
+test('a statement ends with its last character', async () => {
+  const text = 'SELECT 1 AS à ';
+  expect(await ask(text)).toMatchObject({ places: [{ offset: 0, length: Buffer.byteLength(text) - 1 }] });
 });
 
 test('a chain of thousands of terms breaks the parser for nobody else, sixty times', async () => {

@@ -16,7 +16,7 @@ export const FACTS: Facts = {
     { schema: 'app', name: 'orders', kind: 'table', verb: 'Select', reach: null },
     { schema: 'app', name: 'log', kind: 'table', verb: 'Delete', reach: 'Filtered' },
   ],
-  functions: [{ schema: 'app', name: 'add_tax', candidates: ['app.add_tax(numeric)'] }],
+  functions: [{ schema: 'app', name: 'add_tax', candidates: ['app.add_tax(numeric)'], called: [] }],
   settings: [{ kind: 'Set', name: 'search_path', value: 'app', list: null, local: false }],
   readOnly: true,
   unknown: [],

@@ -108,7 +108,7 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
     expect(snapshot.userType('app', 'mood')).toMatchObject({ safe: true });
     expect(snapshot.userType('app', 'plain')).toMatchObject({ safe: true });
     expect(snapshot.userType('app', 'checked')).toMatchObject({ safe: false });
-    expect(snapshot.userOperator('app', '###')).toMatchObject({ safe: false });
+    expect(snapshot.userOperators('app', '###')).toMatchObject([{ args: 2, runs: { schema: 'app', name: 'one' } }]);
   });
 
   test('what is defined, dropped and made again is seen soon, and at once when asked for', async () => {

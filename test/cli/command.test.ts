@@ -4,12 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSy
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../kit/free-port.ts';
 import { createCertificateAuthority } from '../kit/tls.ts';
+import { MAIN, postern } from './postern.ts';
 
-const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 const EXAMPLES = new URL('../../examples/quickstart/', import.meta.url);
 let directory: string;
 
@@ -31,13 +30,6 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-async function postern(args: readonly string[], input = ''): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
-  child.stdin.end(input);
-  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code: child.exitCode!, out, err };
-}
-
 describe('the call', () => {
   test.each([
     [[], 2, /Usage: postern COMMAND/],
@@ -55,6 +47,11 @@ describe('the call', () => {
     [['dev', '-f', 'x', '--port', 'token=70000'], 2, /that is no port/],
     [['explain', '-f', 'x', 'SELECT 1'], 2, /say with --as whose statement it is/],
     [['explain', '-f', 'x', '--as', 'ann'], 2, /give the SQL/],
+    [['explain', '-f', 'x', '--as', 'ann', '-o', 'xml', 'SELECT 1'], 2, /--output xml: text or json/],
+    [['try', '-f', 'x'], 2, /name the recorded log with --log/],
+    [['try', '--log', 'x'], 2, /name the manifests with -f/],
+    [['try', '-f', 'x', '--log', 'y', '-o', 'xml'], 2, /--output xml: text or json/],
+    [['try', '-f', '/nowhere/at/all', '--log', 'y'], 2, /there is no such file or directory/],
     [['validate', '-f', '/nowhere/at/all'], 1, /\/nowhere\/at\/all: there is no such file or directory/],
   ] as const)('%j: exit code %i', async (args, code, expected) => {
     const result = await postern(args);
@@ -98,8 +95,42 @@ describe('explain', () => {
     expect((await explain(['SELEC 1'])).out).toBe('42601: syntax error at or near "SELEC"\n');
   });
 
-  test('--live without a database says what is wrong', async () => {
-    const { code, err } = await explain(['--live', 'SELECT 1']);
+  test('every rule that matches, in the order in which they are looked at', async () => {
+    const { out } = await explain(['-o', 'json', 'DELETE FROM orders']);
+    expect(JSON.parse(out).statements[0]).toMatchObject({
+      decision: { verdict: 'Deny', by: { policy: 'shop/analysts', rule: 'never-unbounded' } },
+      facts: { primary: 'Delete', readOnly: false },
+      rules: [
+        {
+          action: 'Deny',
+          policy: 'shop/analysts',
+          rule: 'never-unbounded',
+          what: ['Unbounded Delete on public.orders'],
+        },
+      ],
+    });
+    expect((await explain(['SELECT 1'])).out).toMatch(/ {2}rules {5} +Allow shop\/analysts, rule read: Select\n/);
+  });
+
+  test('needs no Secrets where it asks nobody', async () => {
+    const bare = mkdtempSync(path.join(tmpdir(), 'postern-bare-'));
+    const gateway = readFileSync(path.join(directory, 'gateway.yaml'), 'utf8');
+    writeFileSync(
+      path.join(bare, 'gateway.yaml'),
+      gateway
+        .split('---')
+        .filter((one) => !/kind: Secret/.test(one))
+        .join('---'),
+    );
+    writeFileSync(path.join(bare, 'policies.yaml'), readFileSync(path.join(directory, 'policies.yaml')));
+    const args = ['explain', '-f', bare, '--as', 'ann', '--group', 'data-analysts'];
+    expect(await postern([...args, 'SELECT 1'])).toMatchObject({ code: 0, err: '' });
+    expect((await postern([...args, '--server', 'SELECT 1'])).err).toContain('is not among the manifests');
+    rmSync(bare, { recursive: true });
+  });
+
+  test.each(['--server', '--live'])('%s without a database says what is wrong', async (option) => {
+    const { code, err } = await explain([option, 'SELECT 1']);
     expect(err).toMatch(/the catalogue of database analyst_ro cannot be read: .*ECONNREFUSED/);
     expect(code).toBe(1);
   });

@@ -139,6 +139,14 @@ test('Secrets that are not there are told where they are named, and are no probl
   });
 });
 
+test('a Secret for alerts that cannot be used', () => {
+  const alerts = (url: string) =>
+    example('gateway.yaml').replace('  upstream:', '  audit: {alerts: {webhookSecretRef: {name: hook}}}\n  upstream:') +
+    `---\napiVersion: v1\nkind: Secret\nmetadata: {name: hook, namespace: shop}\nstringData: {url: '${url}', key: whsec_${Buffer.alloc(24).toString('base64')}}\n`;
+  expect(errors(alerts('http://example.com/'), '')).toContain('begin with https://');
+  expect(errors(alerts('https://example.com/'), '')).toBe('');
+});
+
 test('a path that does not exist', () => {
   expect(loadProject([join(directory, 'nothing')], null)).toMatchObject({
     ok: false,

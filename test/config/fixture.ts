@@ -48,6 +48,7 @@ export function exampleDocument(change: Partial<ConfigDocument> = {}): ConfigDoc
       recording: 'Statements',
       redaction: { parameters: 'Keep', literals: 'Keep' },
       sinks: [{ name: 'log', kind: 'Stdout' }],
+      alerts: null,
     },
     policies: [
       {
@@ -65,11 +66,13 @@ export function exampleDocument(change: Partial<ConfigDocument> = {}): ConfigDoc
             relations: ['public.*'],
             functions: [],
             reach: null,
+            maxRows: null,
             message: null,
             alert: false,
           },
         ],
         session: { maxAge: null, idle: null, statementTimeout: null, rows: null, readOnly: false, settings: [] },
+        limits: { sessions: null, statementsPerMinute: null, rowsPerDay: null, bytesPerDay: null },
         window: null,
         expiresAt: null,
       },

@@ -54,6 +54,7 @@ export function rule(name: string, parts: Partial<Rule>): Rule {
     relations: null,
     functions: [],
     reach: null,
+    maxRows: null,
     message: null,
     alert: false,
     ...parts,
@@ -84,6 +85,7 @@ export function policy(
       settings: [],
       ...session,
     },
+    limits: { sessions: null, statementsPerMinute: null, rowsPerDay: null, bytesPerDay: null },
     window: null,
     expiresAt: null,
   };
@@ -241,6 +243,7 @@ function documentFor(port: number, jwk: Record<string, unknown>): ConfigDocument
       recording: 'Statements',
       redaction: { parameters: 'Keep', literals: 'Keep' },
       sinks: [],
+      alerts: null,
     },
     policies: [ANALYST, DBA],
     tracing: null,

@@ -45,6 +45,17 @@ export class Raw {
     return this.words.splice(0, this.words.indexOf(word) + 1).join(' ');
   }
 
+  /** Waits for the next ReadyForQuery and returns it. */
+  async next(): Promise<string> {
+    const deadline = Date.now() + 8000;
+    for (;;) {
+      const ready = this.words.find((word) => word.startsWith('Z:'));
+      if (ready !== undefined) return ready;
+      if (Date.now() > deadline) throw new Error(`no ReadyForQuery; so far: ${this.words.join(' ')}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
   #take(size: number): void {
     const type = String.fromCharCode(this.#rest[0]!);
     const body = this.#rest.subarray(5, size);

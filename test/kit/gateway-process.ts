@@ -198,6 +198,7 @@ function documentOf(options: GatewayOptions, issuerUrl: string, port: number): C
       recording: 'Statements',
       redaction: { parameters: 'Keep', literals: 'Keep' },
       sinks: [],
+      alerts: null,
     },
     policies: options.policies,
     tracing: null,
@@ -206,7 +207,8 @@ function documentOf(options: GatewayOptions, issuerUrl: string, port: number): C
 
 /** A rule; what is left out is not restricted (relations of an Allow rule: none). */
 export function rule(name: string, parts: Partial<Rule> & Pick<Rule, 'statements'>): Rule {
-  return { name, action: 'Allow', relations: null, functions: [], reach: null, message: null, alert: false, ...parts };
+  const open = { relations: null, functions: [], reach: null, maxRows: null, message: null, alert: false };
+  return { name, action: 'Allow', ...open, ...parts };
 }
 
 const NO_LIMITS: SessionLimits = {
@@ -224,6 +226,7 @@ export function groupPolicy(
   parts: Pick<Policy, 'databases' | 'role' | 'rules'> & { readonly group: string },
 ): Policy {
   const { group, ...rest } = parts;
-  const always = { mode: 'Enforce', session: NO_LIMITS, window: null, expiresAt: null } as const;
+  const limits = { sessions: null, statementsPerMinute: null, rowsPerDay: null, bytesPerDay: null };
+  const always = { mode: 'Enforce', session: NO_LIMITS, limits, window: null, expiresAt: null } as const;
   return { namespace: 'test', name, ...always, subjects: [{ group }], ...rest };
 }

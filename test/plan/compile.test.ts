@@ -22,6 +22,28 @@ test('a gateway with policies becomes a document that the gateway itself accepts
   });
 });
 
+test('limits, maxRows and alerts are in it', () => {
+  const { document } = plan({
+    gateway: gateway({ audit: { alerts: { webhookSecretRef: { name: 'hook' } } } }),
+    policies: [
+      policy('a', {
+        rules: [{ name: 'r', action: 'Allow', statements: ['Update'], relations: ['public.*'], maxRows: 5 }],
+        limits: { sessions: 2, bytesPerDay: '64Mi' },
+      }),
+    ],
+  });
+  expect(checkDocument(document)).toMatchObject({ ok: true });
+  expect(document).toMatchObject({
+    audit: { alerts: { secret: 'hook', statements: 'Omit' } },
+    policies: [
+      {
+        rules: [{ maxRows: 5 }],
+        limits: { sessions: 2, statementsPerMinute: null, rowsPerDay: null, bytesPerDay: 67_108_864 },
+      },
+    ],
+  });
+});
+
 test('the order of arrival changes nothing', () => {
   const policies = ['c', 'a', 'b'].map((name) => policy(name));
   const one = plan({ policies }).document;
@@ -81,7 +103,6 @@ describe('refused, with object, field and remedy; and no document', () => {
       rule({ action: 'RequireApproval', approval: { approvers: [{ group: 'dba' }] } }),
       'AccessPolicy/a: spec.rules[0].action: RequireApproval is not available in this version: nobody can approve yet',
     ],
-    ['maxRows', rule({ maxRows: 5 }), 'AccessPolicy/a: spec.rules[0].maxRows: maxRows is not available'],
     ['a masking rule', { maskingRules: [mask('m')] }, 'MaskingRule/m: kind: MaskingRule is not available'],
     [
       'durability Acknowledged',
@@ -93,11 +114,6 @@ describe('refused, with object, field and remedy; and no document', () => {
     ['full recording', audit({ recording: { mode: 'Full' } }), 'spec.audit.recording.mode: Full is not available'],
     ['hashed parameters', audit({ redaction: { parameters: 'Hash' } }), 'spec.audit.redaction.parameters: Hash'],
     ['hashed literals', audit({ redaction: { literals: 'Hash' } }), 'spec.audit.redaction.literals: Hash'],
-    [
-      'alerts',
-      audit({ alerts: { webhookSecretRef: { name: 'hook' } } }),
-      'spec.audit.alerts: an alert webhook is not available',
-    ],
     [
       'a kubernetes issuer where the cluster is not known',
       { gateway: gateway({ identity: { issuers: [{ name: 'c', kubernetes: { audience: 'p' } }] } }) },

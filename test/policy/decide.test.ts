@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Policy } from '../../gateway/config/document.ts';
+import type { Policy, Rule } from '../../gateway/config/document.ts';
 import { decide } from '../../gateway/policy/decide.ts';
 import type { Facts } from '../../gateway/sql/facts.ts';
 import { facts, inForce, NOON, policy, rule, select, use } from './kit.ts';
@@ -33,7 +33,7 @@ describe('what matches nothing is denied', () => {
       'a function that no rule lists',
       facts('Select', {
         classes: ['Select'],
-        functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)'] }],
+        functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)'], called: [] }],
       }),
     ],
     ['a relation of the server', select('pg_catalog.pg_authid')],
@@ -77,10 +77,57 @@ describe('an Allow rule', () => {
 
   test('lists functions by their arguments; a call that may mean another one is not allowed', () => {
     const call = (...candidates: string[]) =>
-      facts('Select', { classes: ['Select'], functions: [{ schema: 'app', name: 'f', candidates }] });
+      facts('Select', { classes: ['Select'], functions: [{ schema: 'app', name: 'f', candidates, called: [] }] });
     const policies = [policy('p', [rule('call', { statements: ['Select'], functions: ['app.f(integer)'] })])];
     expect(verdict(policies, call('app.f(integer)'))).toBe('Allow shop/p/call');
     expect(verdict(policies, call('app.f(integer)', 'app.f(text)'))).toBe('Deny -');
+  });
+
+  test.each([
+    ['app.f(int, Text)', 'app.f(integer, text)'],
+    ['app.f(int4,int8[])', 'app.f(integer, bigint[])'],
+    ['"App"."F"(timestamptz)', 'App.F(timestamp with time zone)'],
+    ['app.f(numeric(10,2))', 'app.f(numeric)'],
+    ['app.f()', 'app.f()'],
+    ['App.F(double  precision)', 'app.f(double precision)'],
+    ['app.f("Odd Type")', 'app.f("Odd Type")'],
+  ])('names a function as people write it: %s', (written, candidate) => {
+    const policies = [policy('p', [rule('call', { statements: ['Select'], functions: [written] })])];
+    const call = facts('Select', { functions: [{ schema: 'app', name: 'f', candidates: [candidate], called: [] }] });
+    expect(verdict(policies, call)).toBe('Allow shop/p/call');
+  });
+
+  test('a function that does not exist needs no rule: the server says so', () => {
+    const call = facts('Select', { functions: [{ schema: 'app', name: 'nope', candidates: [], called: [] }] });
+    expect(verdict([policy('p', [READ])], call)).toBe('Allow -');
+  });
+
+  test('maxRows of several rules: the widest of those that match a relation, the least of several relations', () => {
+    const bounded = (name: string, maxRows: number | null, relation = 'public.*') =>
+      rule(name, { statements: ['Update', 'Delete'], relations: [relation], maxRows });
+    const update = (...relations: string[]) =>
+      facts('Update', { relations: relations.map((relation) => use('Update', relation, 'Filtered')) });
+    const limit = (rules: readonly Rule[], of: Facts) => {
+      const decision = decide(inForce([policy('p', rules)]), of, NOON);
+      return decision.verdict === 'Allow' ? decision.maxRows : decision;
+    };
+    const rules = [bounded('few', 5), bounded('more', 50, 'public.a')];
+    expect(limit(rules, update('public.a'))).toEqual({ policy: 'shop/p', rule: 'more', rows: 50 });
+    expect(limit(rules, update('public.b'))).toEqual({ policy: 'shop/p', rule: 'few', rows: 5 });
+    expect(limit(rules, update('public.a', 'public.b'))).toMatchObject({ rows: 5 });
+    expect(limit([...rules, bounded('all', null)], update('public.a'))).toBeUndefined();
+    const keyed = facts('Update', { relations: [{ ...use('Update', 'public.b', 'Keyed'), most: 5 }] });
+    expect(limit(rules, keyed)).toBeUndefined();
+    expect(limit([bounded('few', 4)], keyed)).toMatchObject({ rows: 4 });
+    expect(limit(rules, select('public.a'))).toMatchObject({ verdict: 'Deny' });
+  });
+
+  test('with alert says so in the decision, whichever of the matching rules has it', () => {
+    const watch = rule('watch', { statements: ['Select'], relations: ['public.pay'], alert: true });
+    const policies = [policy('p', [READ, watch])];
+    expect(decide(inForce(policies), select('public.pay'), NOON)).toMatchObject({ by: { rule: 'read' }, alert: true });
+    expect(decide(inForce(policies), select('public.a'), NOON)).not.toHaveProperty('alert');
+    expect(decide(inForce(policies), facts('Select', { classes: ['Select'] }), NOON)).not.toHaveProperty('alert');
   });
 
   test('without relations speaks of none', () => {
@@ -126,7 +173,7 @@ describe('a Deny rule', () => {
   test('of functions denies them, also as one of several that may be meant, and nothing else', () => {
     const guard = policy('guard', [rule('f', { action: 'Deny', statements: ['Select'], functions: ['app.f(text)'] })]);
     const call = facts('Select', {
-      functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)', 'app.f(text)'] }],
+      functions: [{ schema: 'app', name: 'f', candidates: ['app.f(integer)', 'app.f(text)'], called: [] }],
     });
     expect(verdict([everything, guard], call)).toBe('Deny shop/guard/f');
     expect(verdict([everything, guard], select('public.orders'))).toBe('Allow shop/dba/all');
@@ -159,6 +206,15 @@ describe('patterns', () => {
     ['pg_catalog.pg_authid', 'pg_catalog.pg_authid', true],
     ['pub+lic.*', 'publlic.x', false],
     ['public.(a|b)', 'public.a', false],
+    ['"my-schema"."a/b-c"', 'my-schema.a/b-c', true],
+    ['my-*.x', 'my-app.x', true],
+    ['"pg_catalog".*', 'pg_catalog.pg_authid', true],
+    ['pg_catalog.*', 'pg_catalog.pg_authid', true],
+    ['public."a*"', 'public.ab', false],
+    ['public.ördner', 'public.ördner', true],
+    ['public.a*z', 'public.a\nz', true],
+    ['*.secret', 'app.secret', true],
+    ['*.secret', 'pg_toast.secret', false],
   ])('%s on %s: %s', (pattern, relation, expected) => {
     const only = [policy('p', [rule('r', { statements: ['Select'], relations: [pattern] })])];
     expect(verdict(only, select(relation)).startsWith('Allow')).toBe(expected);
@@ -183,6 +239,52 @@ describe('a session', () => {
 });
 
 describe('a policy in mode Audit', () => {
+  const trial = (rules: readonly Rule[], parts: object = {}) => policy('trial', rules, { mode: 'Audit', ...parts });
+  const shadow = (tried: Policy, of: Facts, granting = [READ]) =>
+    decide(inForce([policy('p', granting), tried]), of, NOON).shadow.map(({ verdict: v, rule: r }) => `${v} ${r}`);
+
+  test.each<[string, Policy, Facts, string[]]>([
+    [
+      'would deny outside its window',
+      trial([READ], { window: { days: ['Mon'], from: '00:00', to: '24:00', timeZone: 'UTC' } }),
+      select('public.a'),
+      ['Deny window'],
+    ],
+    [
+      'would deny what is not read-only',
+      trial([READ], { session: { readOnly: true } }),
+      DELETE,
+      ['Deny session.readOnly'],
+    ],
+    [
+      'would grant what the others leave',
+      trial([rule('d', { statements: ['Delete'], relations: ['*.*'] })]),
+      DELETE,
+      ['Allow d'],
+    ],
+    [
+      'would not grant what it matches in part',
+      trial([rule('s', { statements: ['Select'], relations: ['hr.*'] })]),
+      facts('Select', { relations: [use('Select', 'hr.a'), use('Select', 'secret.b')] }),
+      [],
+    ],
+    [
+      'would grant together with others',
+      trial([rule('s', { statements: ['Select'], relations: ['hr.*'] })]),
+      facts('Select', { relations: [use('Select', 'hr.a'), use('Select', 'public.b')] }),
+      ['Allow s'],
+    ],
+    ['of another role would grant nothing here', trial([READ], { role: 'other' }), select('public.a'), []],
+    [
+      'would not grant what is not understood',
+      trial([rule('any', { statements: ['Any'], relations: ['*.*'] })]),
+      { ...select('public.a'), unknown: ['x'] },
+      [],
+    ],
+  ])('%s', (_name, tried, of, expected) => {
+    expect(shadow(tried, of)).toEqual(expected);
+  });
+
   test('never grants, never denies, and its records say what it would have done', () => {
     const allowing = policy('try', [READ], { mode: 'Audit' });
     const denying = policy('trial', [rule('no', { action: 'Deny', statements: ['Select'] })], { mode: 'Audit' });

@@ -93,6 +93,9 @@ describe('a window', () => {
     timeZone: 'Europe/Berlin',
   } as const;
   const night = { days: ['Fri'], from: '22:00', to: '06:00', timeZone: 'UTC' } as const;
+  const repeated = { days: ['Sun'], from: '02:00', to: '03:00', timeZone: 'Europe/Berlin' } as const;
+  const spring = { ...repeated, from: '02:30' } as const;
+  const overnight = { days: ['Sat'], from: '22:00', to: '05:00', timeZone: 'Europe/Berlin' } as const;
   test.each([
     ['before it opens', office, '2026-11-24T05:59:59Z', false],
     ['as it opens', office, '2026-11-24T06:00:00Z', true],
@@ -110,6 +113,23 @@ describe('a window', () => {
       '2026-10-25T01:30:00Z',
       true,
     ],
+    // Clocks go from 02:00 to 03:00 on 29 March 2026, and from 03:00 back to 02:00 on 25 October, in Berlin.
+    ['before the hour that is left out', { ...spring, to: '04:00' }, '2026-03-29T00:59:59Z', false],
+    ['from the hour that is left out, as it is left out', { ...spring, to: '04:00' }, '2026-03-29T01:00:00Z', true],
+    ['within the hour that is left out: never', spring, '2026-03-29T01:00:00Z', false],
+    ['an hour later than on other days, to the wall’s end', { ...spring, to: '04:00' }, '2026-03-29T01:59:59Z', true],
+    ['as the wall says its end', { ...spring, to: '04:00' }, '2026-03-29T02:00:00Z', false],
+    ['the repeated hour, the first time', repeated, '2026-10-25T00:30:00Z', true],
+    ['the repeated hour, the second time', repeated, '2026-10-25T01:30:00Z', true],
+    ['before the repeated hour', repeated, '2026-10-24T23:59:59Z', false],
+    ['after the repeated hour', repeated, '2026-10-25T02:00:00Z', false],
+    ['over midnight into the day of the change', overnight, '2026-03-29T02:59:00Z', true],
+    ['over midnight, at its end on the wall', overnight, '2026-03-29T03:00:00Z', false],
+    ['over midnight, the longer night', overnight, '2026-10-25T03:59:00Z', true],
+    ['the last night of the week into the first day', { ...night, days: ['Sat'] }, '2026-11-29T05:59:00Z', true],
+    ['a zone of half hours', { ...office, timeZone: 'Asia/Kolkata' }, '2026-11-24T01:30:00Z', true],
+    ['the same zone, a minute before', { ...office, timeZone: 'Asia/Kolkata' }, '2026-11-24T01:29:59Z', false],
+    ['a zone a day ahead', { ...office, days: ['Wed'], timeZone: 'Pacific/Kiritimati' }, '2026-11-24T18:00:00Z', true],
     ['a whole day to 24:00', { ...office, days: ['Tue'], from: '00:00', to: '24:00' }, '2026-11-24T22:59:00Z', true],
   ] as const)('%s', (_name, window, time, expected) => {
     expect(inWindow(window, at(time))).toBe(expected);
@@ -161,6 +181,9 @@ describe('a setting', () => {
     ['statement_timeout', '6s'],
     ['statement_timeout', '1h'],
     ['statement_timeout', '-1'],
+    ['statement_timeout', '100us'],
+    ['statement_timeout', '0.4'],
+    ['statement_timeout', null],
     ['work_mem', '1GB'],
     ['work_mem', '999999999'],
     ['session_replication_role', 'replica'],
@@ -173,6 +196,16 @@ describe('a setting', () => {
     ['restrict_nonsystem_relation_kind', ''],
   ])('%s = %s is not', (name, value) => {
     expect(checkSetting(plain, set(name, value), undefined)).not.toBeNull();
+  });
+
+  test('what a policy holds the session to is not freed by another’s list of settings, nor by Any', () => {
+    const listing = policy('a', [EVERYTHING], {
+      session: { settings: ['statement_timeout', 'transaction_read_only'], statementTimeout: 5000 },
+    });
+    const held = [listing, policy('b', [], { session: { readOnly: true } })];
+    expect(checkSetting(inForce([listing]), set('statement_timeout', '0'), undefined)).toContain('at most 5000 ms');
+    expect(checkSetting(inForce(held), set('transaction_read_only', 'off'), undefined)).toContain('read-only');
+    expect(checkSetting(inForce(held), set('statement_timeout', '4s'), undefined)).toBeNull();
   });
 
   test('a read-only session stays so', () => {

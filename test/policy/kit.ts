@@ -1,4 +1,4 @@
-import type { Policy, Rule, SessionLimits } from '../../gateway/config/document.ts';
+import type { IdentityLimits, Policy, Rule, SessionLimits } from '../../gateway/config/document.ts';
 import type { Identity } from '../../gateway/identity/identity.ts';
 import { effectivePolicies, selectPolicies } from '../../gateway/policy/effective.ts';
 import type { StatementClass } from '../../gateway/sql/classes.ts';
@@ -26,14 +26,19 @@ const FREE: SessionLimits = {
 };
 
 export function rule(name: string, parts: Partial<Rule>): Rule {
-  const open = { relations: null, functions: [], reach: null, message: null, alert: false };
+  const open = { relations: null, functions: [], reach: null, maxRows: null, message: null, alert: false };
   return { name, action: 'Allow', statements: [], ...open, ...parts };
 }
 
-type Parts = Partial<Omit<Policy, 'session'>> & { readonly session?: Partial<SessionLimits> };
+const UNLIMITED: IdentityLimits = { sessions: null, statementsPerMinute: null, rowsPerDay: null, bytesPerDay: null };
+
+type Parts = Partial<Omit<Policy, 'session' | 'limits'>> & {
+  readonly session?: Partial<SessionLimits>;
+  readonly limits?: Partial<IdentityLimits>;
+};
 
 export function policy(name: string, rules: readonly Rule[], parts: Parts = {}): Policy {
-  const { session, ...rest } = parts;
+  const { session, limits, ...rest } = parts;
   return {
     namespace: 'shop',
     name,
@@ -46,6 +51,7 @@ export function policy(name: string, rules: readonly Rule[], parts: Parts = {}):
     expiresAt: null,
     ...rest,
     session: { ...FREE, ...session },
+    limits: { ...UNLIMITED, ...limits },
   };
 }
 

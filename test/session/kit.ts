@@ -1,5 +1,6 @@
 import { loadParser, SqlSyntaxError } from '../../gateway/analysis/parser.ts';
 import type { StatementRecord } from '../../gateway/audit/record.ts';
+import type { CatalogRelation } from '../../gateway/catalog/relations.ts';
 import { createSnapshot } from '../../gateway/catalog/snapshot.ts';
 import type { Policy } from '../../gateway/config/document.ts';
 import { decide } from '../../gateway/policy/decide.ts';
@@ -7,8 +8,8 @@ import { checkSetting } from '../../gateway/policy/settings.ts';
 import type { Bytes, SessionEnvironment, SessionPort } from '../../gateway/session/environment.ts';
 import { encodeRefusal } from '../../gateway/session/refusal.ts';
 import { Session } from '../../gateway/session/session.ts';
-import { analyzeTree } from '../../gateway/sql/analyze.ts';
-import type { Analysis } from '../../gateway/sql/facts.ts';
+import { analyzeText } from '../../gateway/sql/analyze.ts';
+import type { Analysis, RawStatement } from '../../gateway/sql/facts.ts';
 import { resolve } from '../../gateway/sql/resolve.ts';
 import { decodeCommandComplete, decodeErrorResponse, decodeReadyForQuery } from '../../gateway/wire/backend.ts';
 import { ProtocolError } from '../../gateway/wire/errors.ts';
@@ -25,24 +26,29 @@ const parser = await loadParser();
 
 function analyze(text: Buffer): Analysis {
   try {
-    return { kind: 'Statements', statements: analyzeTree(parser.parse(text.toString()), text) };
+    return analyzeText(parser.parse(text.toString()), text);
   } catch (error) {
     if (!(error instanceof SqlSyntaxError)) throw error;
     return { kind: 'SyntaxError', message: error.message, position: error.position };
   }
 }
 
-const table = (name: string, oid: number) =>
-  ({ schema: 'public', name, oid, kind: 'table', uniqueKeys: [['n']] }) as const;
+const ONE_COLUMN = { columns: ['n'], notNull: ['n'], keyNumbers: [[1]], partition: false, indexOf: null };
+const UNLINKED = { parents: [], children: [], referencing: [], triggers: [], rules: [], code: [], policyReads: [] };
+const table = (name: string, oid: number): [number, CatalogRelation] => [
+  oid,
+  { schema: 'public', name, oid, kind: 'table', uniqueKeys: [['n']], links: { oid, ...ONE_COLUMN, ...UNLINKED } },
+];
 
 const CATALOG = createSnapshot({
   version: 1,
   serverMajor: 18,
+  utf8: true,
   schemas: ['pg_catalog', 'public'],
-  relations: [table('one', 16400), table('three', 16401), table('secret', 16402)],
+  relations: new Map([table('one', 16400), table('three', 16401), table('secret', 16402)]),
+  ruleCode: new Map(),
   functions: [],
-  types: [],
-  operators: [],
+  typeRows: { types: [], columnTypes: [], operators: [], casts: [] },
 });
 
 /** All but `public.secret` may be read and written. */
@@ -84,12 +90,14 @@ function environment(world: World, late: Set<string>): SessionEnvironment {
       }
       return analyze(text);
     },
+    pinned: { readOnly: false, statementTimeout: null },
+    usage: { exhausted: () => null, addStatement() {}, allowance: () => null, addResult() {} },
     catalog: () => CATALOG,
+    lastCatalog: () => CATALOG,
     resolve,
     decide,
     checkSetting,
-    functionFacts: (oid) =>
-      oid === CALLABLE ? { ...FUNCTION, functions: [{ ...FUNCTION.functions[0]!, name: 'abs' }] } : undefined,
+    functionFacts: (oid) => (oid === CALLABLE ? FUNCTION : undefined),
     auditUnavailable: () => null,
     over: () =>
       world.expired ? { reason: 'IdentityExpired', refusal: { code: '28000', message: 'has expired' } } : null,
@@ -97,23 +105,24 @@ function environment(world: World, late: Set<string>): SessionEnvironment {
   };
 }
 
-const FUNCTION = {
-  offset: 0,
-  length: 0,
+const FUNCTION: RawStatement = {
   primary: 'Function',
   classes: ['Function'],
   relations: [],
   types: [],
   settings: [],
   effects: [],
-  functions: [{ schema: 'pg_catalog', name: 'abs', args: 1, literals: [], operator: false }],
+  functions: [{ schema: 'pg_catalog', name: 'abs', args: 1, literals: [] }],
   attributes: [],
+  operators: [],
+  nesting: 0,
+  countsRows: false,
   asks: true,
   readOnly: false,
   returnsRows: true,
   minMajor: 14,
   unknown: [],
-} as const;
+};
 
 /** A session with a model server behind it and a client in front, without sockets: bytes move when told to. */
 function viewOf(bytes: Bytes): Buffer {

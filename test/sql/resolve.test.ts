@@ -11,7 +11,10 @@ const catalog: KnownCatalog = {
   functions: () => [],
   functionByOid: () => undefined,
   userType: () => undefined,
-  userOperator: () => undefined,
+  userTypeByOid: () => undefined,
+  userOperators: () => [],
+  userCasts: [],
+  typesHeld: () => [],
 };
 
 const resolved = (sql: string, more: Partial<ResolveEnvironment> = {}) =>
@@ -59,6 +62,19 @@ test.each(['DROP TABLE orders', 'ALTER TABLE orders ADD COLUMN a int', 'CREATE I
   },
 );
 
+test('what only the keys tell: a column that is never NULL, a column that is the target’s own', () => {
+  const reach = (sql: string) => {
+    const resolution = resolved(sql);
+    return resolution.kind === 'Facts' ? resolution.facts.relations.find((r) => r.verb !== 'Select')?.reach : null;
+  };
+  expect(reach('DELETE FROM orders WHERE id IS NOT NULL')).toBe('Unbounded');
+  expect(reach('DELETE FROM orders WHERE other IS NOT NULL')).toBe('Filtered');
+  expect(reach('DELETE FROM orders WHERE id IS NOT NULL AND other = 5')).toBe('Filtered');
+  expect(reach('UPDATE orders SET a = 1 FROM app.orders s WHERE id = s.ref')).toBe('Filtered');
+  expect(reach('UPDATE orders SET a = 1 FROM app.orders s WHERE id = 5 AND s.a = 1')).toBe('Keyed');
+  expect(reach('UPDATE orders SET a = 1 FROM app.orders s WHERE x = 5')).toBe('Unbounded');
+});
+
 test('a write is Keyed only by all columns of a key', () => {
   const reach = (sql: string) => {
     const resolution = resolved(sql);
@@ -68,4 +84,5 @@ test('a write is Keyed only by all columns of a key', () => {
   expect(reach('DELETE FROM orders WHERE id > 5')).toEqual(['Filtered']);
   expect(reach('DELETE FROM orders WHERE id = 5 OR id <> 5')).toEqual(['Unbounded']);
   expect(reach('INSERT INTO orders VALUES (1)')).toEqual(['Keyed']);
+  expect(reach('DELETE FROM orders WHERE CURRENT OF c')).toEqual(['Keyed']);
 });

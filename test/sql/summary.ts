@@ -1,5 +1,6 @@
 import { loadParser } from '../../gateway/analysis/parser.ts';
 import { analyzeTree } from '../../gateway/sql/analyze.ts';
+import { isBuiltinOperator, isBuiltinType } from '../../gateway/sql/builtin.ts';
 import type { RawRelation, RawStatement, SessionEffect, SettingChange } from '../../gateway/sql/facts.ts';
 
 const parser = await loadParser();
@@ -18,16 +19,26 @@ function summary(s: RawStatement): string {
   const parts = [
     `${s.primary} {${s.classes.toSorted().join(' ')}}`,
     ...s.relations.map(relation).toSorted(),
-    ...s.functions.map((f) => `${name(f)}${f.operator ? ' (operator)' : `/${f.args}`}`).toSorted(),
-    ...s.types.map((type) => `type ${name(type)}`),
+    ...[
+      ...s.functions.map((f) => `${name(f)}/${f.args}`),
+      ...new Set(s.operators.filter(isOwn(isBuiltinOperator)).map((o) => `${name(o)} (operator)`)),
+    ].toSorted(),
+    ...s.types.filter((type) => type.ifAny !== true && isOwn(isBuiltinType)(type)).map((type) => `type ${name(type)}`),
     ...s.settings.map(setting),
     ...s.effects.map(effect),
     ...(s.asks ? ['asks'] : []),
     ...(s.minMajor > 14 ? [`since ${s.minMajor}`] : []),
     ...s.unknown.map((what) => `unknown: ${what}`),
+    ...(s.nesting > 1 ? [`nested ${s.nesting}`] : []),
     `${s.readOnly ? 'reads' : 'writes'}${s.returnsRows ? ', rows' : ''}`,
   ];
   return parts.join(' | ');
+}
+
+/** Not the server's own, or written as if it were not. */
+function isOwn(isBuiltin: (name: string) => boolean) {
+  return ({ schema, name }: { readonly schema: string | null; readonly name: string }) =>
+    !(schema === null ? isBuiltin(name) : /^(?:pg_catalog|information_schema)$/.test(schema));
 }
 
 function name(of: { readonly schema: string | null; readonly name: string }): string {
@@ -36,9 +47,17 @@ function name(of: { readonly schema: string | null; readonly name: string }): st
 
 function relation(r: RawRelation): string {
   const verb = r.creates ? `${r.verb} new` : r.verb;
-  if (r.reach === null) return `${verb} ${name(r)}`;
+  const marks = `${r.only === true ? ' only' : ''}${r.cascade === true ? ' cascade' : ''}`;
+  const writes = r.writes.length === 0 ? '' : ` sets ${r.writes.toSorted().join(' ')}`;
+  const reads = r.reads.length === 0 ? '' : ` reads ${r.reads.toSorted().join(' ')}`;
+  const rest = `${marks}${writes}${reads}${r.door === 'Statement' ? '' : ` (${r.door})`}`;
+  if (r.reach === null) return `${verb} ${name(r)}${rest}`;
   const equated = r.reach.equated.length === 0 ? '' : ` by ${r.reach.equated.toSorted().join(' ')}`;
-  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}`;
+  const open = (r.reach.openIfNotNull ?? []).map((columns) => ` unless null ${columns.join(' ')}`).join(' or');
+  const own = (r.reach.ifOwn ?? []).map(
+    (one) => ` bound if own ${one.column}${one.equated.length === 0 ? '' : ` by ${one.equated.toSorted().join(' ')}`}`,
+  );
+  return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}${open}${own.join()}${rest}`;
 }
 
 function setting(s: SettingChange): string {

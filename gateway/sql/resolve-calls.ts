@@ -1,0 +1,189 @@
+import { classifyBuiltin, isBuiltinOperator, isBuiltinType } from './builtin.ts';
+import type { FunctionUse, RawFunction, RawOperator, RawStatement, RawType } from './facts.ts';
+import type { Found } from './resolve.ts';
+import {
+  creationSchema,
+  isSystem,
+  isTemporary,
+  type KnownFunction,
+  type KnownOperand,
+  type KnownOperator,
+  nameKey,
+  type ResolveEnvironment,
+} from './resolve-environment.ts';
+import { type Present, presentTypes } from './resolve-types.ts';
+
+/** Everything that a statement calls: by name, as an operator, by converting to a type or by a cast. */
+export function resolveCalls(raw: RawStatement, env: ResolveEnvironment, found: Found): void {
+  for (const fn of raw.functions) resolveFunction(fn, env, found);
+  for (const name of raw.attributes) resolveAttribute(name, env, found);
+  for (const type of raw.types) resolveType(type, env, found);
+  const present = presentTypes(raw, env);
+  for (const operator of raw.operators) resolveOperator(operator, { env, found, present });
+  if (env.catalog.userCasts.length > 0) resolveCasts(raw, { env, found, present });
+}
+
+/** What every resolution of one statement shares. */
+interface Resolving {
+  readonly env: ResolveEnvironment;
+  readonly found: Found;
+  readonly present: Present;
+}
+
+function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found): void {
+  if (raw.oid !== undefined) {
+    const known = env.catalog.functionByOid(raw.oid);
+    if (known === undefined) found.unknown.push(`the function with OID ${raw.oid}`);
+    else use([known], found);
+    return;
+  }
+  const asked = env.overlay?.functions.has(nameKey(raw.schema, raw.name)) === true;
+  // With definitions of its own under way, only the session knows all overloads (test: "an overload of one's own").
+  if (env.localNames && !asked) {
+    found.askFunctions.push({ schema: raw.schema, name: raw.name });
+    return;
+  }
+  const candidates = functionsOf(raw, env).filter((fn) => takes(fn, raw.args));
+  use(candidates, found);
+  if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
+  if (!asked) found.askFunctions.push({ schema: raw.schema, name: raw.name });
+  // Nobody has it: the server says so in its own words (test: "a function that nobody has").
+  else if (raw.args !== 1 || !namesType(raw, env))
+    found.functions.push({ ...empty, schema: raw.schema ?? creationSchema(env), name: raw.name });
+}
+
+const empty = { candidates: [], called: [] } as const;
+
+/** A column of that name may be meant as well; where a user function could be, a rule must allow it. */
+function resolveAttribute(name: string, env: ResolveEnvironment, found: Found): void {
+  const candidates = functionsOf({ schema: null, name }, env).filter((fn) => takes(fn, 1));
+  use(candidates, found);
+}
+
+/** Candidates that are neither the server's nor safe need a rule, together; what they are known for counts as well. */
+function use(candidates: readonly KnownFunction[], found: Found): void {
+  const unsafe = candidates.filter((fn) => !fn.builtin && !fn.safe);
+  if (unsafe.length === 0) return;
+  for (const fn of unsafe) for (const cls of fn.classes) found.classes.add(cls);
+  found.functions.push(functionUse(unsafe));
+}
+
+/** The use of functions of which any may be meant. */
+export function functionUse(functions: readonly KnownFunction[]): FunctionUse {
+  const { schema, name } = functions[0]!;
+  const candidates = functions.map((fn) => `${fn.schema}.${fn.name}(${fn.arguments})`);
+  const called = functions.map(({ volatile, securityDefiner, language, extension }) => ({
+    volatile,
+    securityDefiner,
+    language,
+    extension,
+  }));
+  return { schema, name, candidates, called };
+}
+
+/** Every function that the call may mean: overloads win by exact type wherever they stand in the path. */
+function functionsOf(raw: Pick<RawFunction, 'schema' | 'name'>, env: ResolveEnvironment): readonly KnownFunction[] {
+  const answer = env.overlay?.functions.get(nameKey(raw.schema, raw.name));
+  if (raw.schema !== null) return joined(answer, env.catalog.functions(raw.schema, raw.name));
+  let all = answer ?? NONE;
+  for (const place of env.searchPath) all = joined(all, env.catalog.functions(place, raw.name));
+  return all;
+}
+
+const NONE: readonly KnownFunction[] = [];
+
+/** The session's answer and the catalogue may both know a function. */
+function joined(a: readonly KnownFunction[] = NONE, b: readonly KnownFunction[]): readonly KnownFunction[] {
+  if (a.length === 0) return b;
+  return b.length === 0 ? a : [...a, ...b.filter((fn) => !a.some(({ oid }) => oid === fn.oid))];
+}
+
+function takes(fn: KnownFunction, args: number): boolean {
+  return args < 0 || (args >= fn.minArgs && args <= fn.maxArgs);
+}
+
+function resolveOperator(raw: RawOperator, { env, found, present }: Resolving): void {
+  const { schema, name, args } = raw;
+  const places = schema === null ? env.searchPath : [schema];
+  let known = false;
+  const candidates: KnownFunction[] = [];
+  for (const place of places) {
+    for (const operator of env.catalog.userOperators(place, name)) {
+      if (operator.args !== args) continue;
+      known = true;
+      if (operator.runs !== undefined && reaches(operator, raw, present)) candidates.push(operator.runs);
+    }
+  }
+  use(candidates, found);
+  const builtin = isBuiltinOperator(name) && (schema === null || schema === 'pg_catalog');
+  if (!known && !builtin) found.unknown.push(`the operator ${schema === null ? '' : `${schema}.`}${name}`);
+}
+
+/**
+ * Whether an operator can be meant at all: the server takes one whose operands have, or may become, its types (test: "an
+ * operator for another type is not called").
+ */
+function reaches(operator: KnownOperator, { args, untyped: [left, right] }: RawOperator, present: Present): boolean {
+  const fits = (operand: KnownOperand, untyped: boolean) => operand === null || untyped || present.some(operand);
+  if (!fits(operator.right, right)) return false;
+  if (args === 1) return true;
+  if (!fits(operator.left, left)) return false;
+  // One operand must bring the type in: a constant alone is text to the server's own operators of that name.
+  const strange = operator.left !== null && operator.right !== null;
+  return !strange || (left && right) || present.some(operator.left!) || present.some(operator.right!);
+}
+
+function resolveType(type: RawType, env: ResolveEnvironment, found: Found): void {
+  const known = type.oid === undefined ? findType(type, env) : (env.catalog.userTypeByOid(type.oid) ?? null);
+  if (known === 'plain') return;
+  if (known !== null) {
+    if (!known.safe) convert(known.runs, type, found);
+  } else if (type.ifAny !== true) found.unknown.push(`the type ${written(type)}`);
+}
+
+/** Whether a call may be a conversion instead. */
+function namesType({ schema, name }: RawFunction, env: ResolveEnvironment): boolean {
+  const places = schema === null ? env.searchPath : [schema];
+  return places.some((place) => (isSystem(place) && isBuiltinType(name)) || env.catalog.userType(place, name));
+}
+
+/** What a name means as a type; plain: one of the server's own, or of rows; null: nothing. */
+function findType({ schema, name }: Pick<RawType, 'schema' | 'name'>, env: ResolveEnvironment) {
+  for (const place of schema === null ? env.searchPath : [schema]) {
+    // What is in a temporary schema was made of types that were judged then.
+    if (isTemporary(place)) continue;
+    if (isSystem(place) && (schema !== null || isBuiltinType(name))) return 'plain';
+    const known = env.catalog.userType(place, name);
+    if (known !== undefined) return known;
+    if (env.catalog.relation(place, name) !== undefined) return 'plain';
+  }
+  return null;
+}
+
+function convert(runs: readonly KnownFunction[], type: RawType, found: Found): void {
+  if (runs.length === 0) found.unknown.push(`the type ${written(type)}`);
+  // Each of them runs, so each needs a rule.
+  for (const fn of runs) use([fn], found);
+}
+
+function written({ schema, name, oid }: RawType): string {
+  if (oid !== undefined) return `with OID ${oid}`;
+  return schema === null ? name : `${schema}.${name}`;
+}
+
+const ASSIGNING = new Set(['Insert', 'Update', 'Merge', 'CopyFrom', 'Do', 'Call']);
+
+/** Casts by functions of users: those that are written, and those that the server inserts. */
+function resolveCasts(raw: RawStatement, { env, found, present }: Resolving): void {
+  const assigns =
+    raw.classes.some((cls) => ASSIGNING.has(cls)) || raw.relations.some(({ verb }) => ASSIGNING.has(verb));
+  const json = raw.functions.some(({ name }) => name.includes('json'));
+  for (const cast of env.catalog.userCasts) {
+    const { target, context } = cast;
+    const named = raw.types.some(({ name }) => name === target.name || name === `_${target.name}`);
+    // The server's JSON functions look for a cast to json (test: "JSON functions use casts").
+    const sought = json && /^jsonb?$/.test(target.name);
+    const inserted = context === 'Implicit' || (context === 'Assignment' && assigns);
+    if ((named || sought || inserted) && (cast.source === null || present.some(cast.source))) use([cast.runs], found);
+  }
+}
