@@ -154,6 +154,7 @@ test('a conversation through the gateway is the one with a server that denies by
         }
       },
     ),
+    RUNS,
   );
 });
 
