@@ -170,21 +170,27 @@ test('no statement runs without an intent that allows it, and every intent has o
   );
 });
 
+/** Moves 4 and 5: what was recorded is on the disk, or cannot be. */
+function converseOnADisk(messages: readonly Buffer[], moves: readonly number[]): Conversation {
+  const talk = new Conversation();
+  talk.world.lateRecords = true;
+  const left = messages.filter((bytes) => !COPYING.has(bytes[0]!));
+  for (const move of moves) {
+    if (move <= 1 && left.length > 0 && talk.ended === null) talk.send(left.shift()!);
+    else if (move === 2) talk.serve();
+    else if (move === 3) talk.answer();
+    else if (talk.ended === null) talk.settleRecords(move === 4);
+  }
+  if (talk.ended === null) talk.send(...left);
+  talk.settle();
+  return talk;
+}
+
 test('whatever cannot be recorded does not run, and the answers stay in step, whenever the disk is full', () => {
   const moves = fc.array(fc.nat(5), { maxLength: 60 });
   fc.assert(
     fc.property(scripts(string, string), moves, (messages, schedule) => {
-      const talk = new Conversation();
-      talk.world.lateRecords = true;
-      const left = messages.filter((bytes) => !COPYING.has(bytes[0]!));
-      for (const move of schedule) {
-        if (move <= 1 && left.length > 0 && talk.ended === null) talk.send(left.shift()!);
-        else if (move === 2) talk.serve();
-        else if (move === 3) talk.answer();
-        else if (talk.ended === null) talk.settleRecords(move === 4);
-      }
-      if (talk.ended === null) talk.send(...left);
-      talk.settle();
+      const talk = converseOnADisk(messages, schedule);
       if (talk.ended === null) talk.send(frontend.encodeCopyFail(Buffer.from('enough')));
       talk.settle();
       if (FATAL.test(talk.got.at(-1) ?? '')) return; // the conversation was none
