@@ -7,6 +7,7 @@ import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
 import { loadProject, type Project } from './project.ts';
+import { CommandError } from './usage.ts';
 import { watchFiles } from './watch.ts';
 
 export interface DevOptions {
@@ -22,6 +23,10 @@ export interface DevOptions {
 export async function dev(options: DevOptions): Promise<number> {
   const first = loadWhole(options);
   if (!first.ok) return report(first.errors);
+  const names = first.document.listeners.map(({ name }) => name);
+  for (const name of options.ports.keys()) {
+    if (!names.includes(name)) throw new CommandError(`--port: there is no listener ${name}, but ${names.join(', ')}`);
+  }
   const config = new ConfigSource(makeRevision(first.document));
   let secrets: SecretSource = first.secrets;
   const log = createLogger({ level: 'warn' });

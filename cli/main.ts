@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
+import { AuditError } from '../gateway/audit/errors.ts';
 import { ListenError } from '../gateway/net/listener.ts';
 import { didYouMean } from '../operator/api/closest.ts';
 import { dev, report } from './dev.ts';
@@ -253,7 +254,8 @@ try {
   const { message, stack } = error as Error;
   console.error(`postern: ${message}`);
   if (error instanceof UsageError) console.error('See postern --help.');
-  else if (!(error instanceof ListenError)) console.error(stack);
+  else if (!(error instanceof ListenError || error instanceof AuditError || error instanceof CommandError))
+    console.error(stack);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
 // What is still open (a parser's thread, a socket that lingers) must not keep the command.

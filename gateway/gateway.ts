@@ -12,7 +12,7 @@ import type { Shared } from './environment.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticator.ts';
 import { CancelRegistry } from './net/cancel.ts';
 import { Certificates, type CertificatesConfig } from './net/certificates.ts';
-import { ConnectionCounter, listen, type RunningListener } from './net/listener.ts';
+import { ConnectionCounter, listen, listenError, type RunningListener } from './net/listener.ts';
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
@@ -93,6 +93,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
     ],
     metrics,
+  }).catch((error: unknown) => {
+    throw listenError(error, { host: options.host, port: options.adminPort });
   });
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();

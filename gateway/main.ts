@@ -4,12 +4,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { AuditError } from './audit/errors.ts';
 import type { HostPort } from './config/document.ts';
 import { parseDocument } from './config/load.ts';
 import { mountedSecrets } from './config/secrets.ts';
 import { ConfigSource } from './config/source.ts';
 import { watchDocument } from './config/watch.ts';
 import { startGateway } from './gateway.ts';
+import { ListenError } from './net/listener.ts';
 import { createLogger } from './telemetry/logs.ts';
 
 const USAGE = `usage: main.ts --config FILE --secrets DIR --data DIR [--host ADDRESS] [--admin-port PORT]
@@ -93,7 +95,8 @@ try {
 try {
   await main(call);
 } catch (error) {
-  createLogger().fatal({ err: error }, 'the gateway could not start');
+  const said = error instanceof ListenError || error instanceof AuditError;
+  createLogger().fatal(said ? {} : { err: error }, `the gateway could not start: ${(error as Error).message}`);
   process.exitCode = 1;
 }
 process.exit();

@@ -114,7 +114,7 @@ export async function listen(options: ListenOptions): Promise<RunningListener> {
     socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new ListenError(explain(error, host, port), error)));
+    server.once('error', (error) => reject(listenError(error, { host, port })));
     server.listen({ host, port, backlog: options.backlog ?? 511 }, resolve);
   });
   // Running out of file descriptors must not end the process; the connection is lost, the next may succeed.
@@ -129,6 +129,14 @@ function close(server: Server): void {
 function portOf(server: Server): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** Says of any port what to do. */
+export function listenError(
+  error: unknown,
+  { host, port }: { readonly host: string; readonly port: number },
+): ListenError {
+  return new ListenError(explain(error as NodeJS.ErrnoException, host, port), error);
 }
 
 function explain(error: NodeJS.ErrnoException, host: string, port: number): string {

@@ -5,7 +5,7 @@ import { ProtocolError } from '../wire/errors.ts';
 import { encodeCancelRequest, readOpening } from '../wire/opening.ts';
 import { ByteSource } from './byte-source.ts';
 import type { CancelOutcome, CancelRegistry } from './cancel.ts';
-import { ListenError, type RunningListener } from './listener.ts';
+import { listenError, type RunningListener } from './listener.ts';
 import type { Opened } from './opening.ts';
 import { finish } from './refusal.ts';
 
@@ -106,9 +106,7 @@ export async function listenForPeers(options: PeersListenOptions): Promise<Runni
   const server = createServer({ noDelay: true }, (socket) => void serve(socket, options));
   server.maxConnections = MAX_PEER_CONNECTIONS;
   await new Promise<void>((listening, reject) => {
-    server.once('error', (error) => {
-      reject(new ListenError(`cannot listen for peers on ${options.host}:${options.port}: ${error.message}`, error));
-    });
+    server.once('error', (error) => reject(listenError(error, options)));
     server.listen(options.port, options.host, listening);
   });
   const address = server.address();

@@ -155,9 +155,14 @@ export class ReplyQueue implements Progress {
     return false;
   }
 
-  /** Everything, oldest first; the queue is empty afterwards. */
+  /** Everything, oldest first. */
+  items(): Reply[] {
+    return this.#items.slice(this.#head);
+  }
+
+  /** The same; the queue is empty afterwards. */
   drain(): Reply[] {
-    const all = this.#items.slice(this.#head);
+    const all = this.items();
     this.#items = [];
     this.#head = 0;
     return all;

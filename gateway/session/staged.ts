@@ -16,7 +16,11 @@ export interface StagedUnit {
  * the reply queue) and sends replacements, so that the server fails where they would have run.
  */
 export function refuseStaged(s: SessionState, units: readonly StagedUnit[], reason: string): void {
-  const replies = units.flatMap((unit) => (unit.reply === null ? [] : [unit.reply]));
+  // An error may have come meanwhile for which the server would skip some of them: those are gone already.
+  // Test: "whatever cannot be recorded does not run, and the answers stay in step, whenever the disk is full".
+  const queued = new Set(s.replies.items());
+  const replies = units.flatMap(({ reply: item }) => (item !== null && queued.has(item) ? [item] : []));
+  if (replies.length === 0) return;
   for (const item of replies.toReversed()) {
     s.replies.pop();
     for (const running of item.running.toReversed()) s.names.undo(running.undo);

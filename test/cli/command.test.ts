@@ -208,14 +208,39 @@ describe('dev', () => {
     expect(said()).toContain('draining');
   });
 
-  test('a port that is in use is said in words', async () => {
+  test('a port that is in use is said in words, the admin port as well', async () => {
     const server = net.createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as net.AddressInfo;
-    const { child, said } = dev(['--port', `token=${port}`]);
-    expect(await once(child, 'exit')).toEqual([1, null]);
-    expect(said()).toContain(`cannot listen on 127.0.0.1:${port}: the port is in use`);
-    expect(said()).not.toContain('    at ');
+    for (const more of [
+      ['--port', `token=${port}`],
+      ['--port', 'token=0', '--admin-port', `${port}`],
+    ]) {
+      const { child, said } = dev(more);
+      expect(await once(child, 'exit')).toEqual([1, null]);
+      expect(said()).toContain(`cannot listen on 127.0.0.1:${port}: the port is in use`);
+      expect(said()).not.toContain('    at ');
+    }
     server.close();
+  });
+
+  test.each([
+    [['--port', 'tokn=0'], '--port: there is no listener tokn, but token'],
+    [['--port', 'token=0', '--data', '/dev/null/x'], 'audit directory /dev/null/x cannot be used: ENOTDIR'],
+  ])('%j is said in words', async (more, expected) => {
+    const { child, said } = dev(more);
+    expect(await once(child, 'exit')).toEqual([1, null]);
+    expect(said()).toContain(expected);
+    expect(said()).not.toContain('    at ');
+  });
+
+  test('validate and explain need no Secrets, dev does and says where they are named', async () => {
+    const bare = path.join(directory, 'gateway.yaml');
+    const validated = await postern(['validate', '-f', bare]);
+    expect(validated.code).toBe(0);
+    expect(validated.err).toMatch(/gateway\.yaml:\d+: .*: Secret orders-gateway-tls is not among the manifests/);
+    const started = await postern(['dev', '-f', bare]);
+    expect(started.code).toBe(1);
+    expect(started.err).toContain('spec.tls.secretRef: Secret orders-gateway-tls is not among the manifests');
   });
 });

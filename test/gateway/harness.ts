@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pg from 'pg';
+import { expect } from 'vitest';
 import type { ConfigDocument, HostPort, Policy, Rule } from '../../gateway/config/document.ts';
 import { makeRevision } from '../../gateway/config/revision.ts';
 import { ConfigSource } from '../../gateway/config/source.ts';
@@ -16,6 +17,8 @@ const PASSWORDS: Readonly<Record<string, string>> = {
   'analyst_ro/password': 'a-secret',
   'app_rw/password': 'b-secret',
 };
+/** Any signed token: both parts begin with `{"` in base64url. */
+const TOKEN = /eyJ[\w-]+\.eyJ[\w-]+/;
 const ISSUER = 'https://kubernetes.default.svc';
 const AUDIENCE = 'postern';
 
@@ -136,6 +139,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const keys = await generateKeyPair('RS256');
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'RS256' };
   const base = documentFor(server.port, jwk);
+  const logged: string[] = [];
   const config = new ConfigSource(makeRevision(options.change === undefined ? base : options.change(base)));
   const gateway = await startGateway({
     config,
@@ -151,7 +155,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     adminPort: 0,
     peersPort: 0,
     peers: options.peers ?? [],
-    log: createLogger({ level: 'silent' }),
+    log: createLogger({ level: 'debug', destination: { write: (line) => void logged.push(line) } }),
   });
   const port = [...gateway.ports.values()][0]!;
   const token = (name: string, seconds = 600) => sign(keys.privateKey, name, seconds);
@@ -184,9 +188,15 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     events: () => readEvents(directory),
     async stop() {
+      const metrics = await fetch(`http://127.0.0.1:${gateway.adminPort}/metrics`).then((answer) => answer.text());
       await gateway.drain();
       await server.stop();
+      const written = JSON.stringify([metrics, logged, await readEvents(directory)]);
       await rm(directory, { recursive: true, force: true });
+      for (const secret of [TOKEN, /PRIVATE KEY/, ...Object.values(PASSWORDS).map((one) => new RegExp(one))]) {
+        // Whatever a test did: what was used to sign in is in no record, no log line and no metric.
+        expect(secret.exec(written)?.[0] ?? null).toBeNull();
+      }
     },
   };
 }

@@ -14,6 +14,7 @@ beforeAll(async () => {
   const policies = [
     policy('hasty', 'hasty', 'app_rw', [WORK], { idle: 400 }),
     policy('short', 'short', 'app_rw', [WORK], { maxAge: 1500 }),
+    policy('steady', 'steady', 'app_rw', [WORK]),
   ];
   world = await startWorld({ change: (document) => ({ ...document, policies }) });
 }, 60_000);
@@ -45,7 +46,7 @@ test('a session that has reached its greatest age ends at its next statement', a
 });
 
 test('an error of several megabytes is the statement’s, in both protocols; the session goes on', async () => {
-  const client = await signIn(world, 'short');
+  const client = await signIn(world, 'steady');
   const long = "SELECT repeat('x', 3000000)::int";
   client.send(sql(long));
   expect(await client.until('Z:I')).toBe('E:22P02 Z:I');

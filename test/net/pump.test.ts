@@ -61,9 +61,10 @@ async function startPump({ environment, settle, faults = [], ends = [] }: Parts)
 test('a defect met by one session ends that session with XX000, sends nothing on and is reported', async () => {
   const [faults, ends]: [unknown[], string[]] = [[], []];
   const defect = new TypeError('a defect');
-  const environment = new Proxy({} as SessionEnvironment, {
-    get() {
-      throw defect;
+  const environment = new Proxy(permissive(), {
+    get(target, name) {
+      if (name === 'over') throw defect;
+      return Reflect.get(target, name);
     },
   });
   const { client, server, forwarded } = await startPump({ environment, settle() {}, faults, ends });
@@ -80,13 +81,15 @@ test('a defect met by one session ends that session with XX000, sends nothing on
 
 /** Everything is allowed and nothing understood. */
 function permissive(): SessionEnvironment {
-  const effective = { unrestricted: true, session: { rows: null } };
+  const effective = { unrestricted: true, session: { rows: null, readOnly: false, statementTimeout: null } };
   return {
     statementBytes: 200_000,
     policies: () => ({ effective, revision: '', timed: false }),
     analyze: () => ({ kind: 'NotUnderstood', reason: 'not here', hint: '' }),
     decide: () => ({ verdict: 'Allow', by: null, shadow: [] }),
     over: () => null,
+    pinned: { readOnly: false, statementTimeout: null },
+    usage: { exhausted: () => null, addStatement() {}, allowance: () => null, addResult() {} },
   } as unknown as SessionEnvironment;
 }
 

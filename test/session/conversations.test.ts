@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as frontend from '../../gateway/wire/frontend.ts';
 import { trace } from '../../gateway/wire/trace.ts';
+import { fuzzRuns } from '../kit/fuzz.ts';
 import { policy, rule } from '../policy/kit.ts';
 import { Conversation, directly } from './kit.ts';
 import { CALLABLE } from './model-server.ts';
@@ -118,6 +119,7 @@ function converse(messages: readonly Buffer[], moves: readonly number[], lateAna
   return talk;
 }
 
+const RUNS = { numRuns: fuzzRuns(400) };
 const FATAL = /^FATAL/;
 /** In an aborted transaction nothing can be asked of the server: what needs an answer gets the transaction's own error. */
 const [UNASKED, DENIED] = ['ERROR 25P02', 'ERROR 42501'];
@@ -152,6 +154,7 @@ test('a conversation through the gateway is the one with a server that denies by
         }
       },
     ),
+    RUNS,
   );
 });
 
@@ -163,8 +166,51 @@ test('no statement runs without an intent that allows it, and every intent has o
       expect(talk.faults.filter((fault) => / ran /.test(fault))).toEqual([]);
       expect(talk.recordProblems()).toEqual([]);
     }),
+    RUNS,
   );
 });
+
+/** Moves 4 and 5: what was recorded is on the disk, or cannot be. */
+function converseOnADisk(messages: readonly Buffer[], moves: readonly number[]): Conversation {
+  const talk = new Conversation();
+  talk.world.lateRecords = true;
+  const left = messages.filter((bytes) => !COPYING.has(bytes[0]!));
+  for (const move of moves) {
+    if (move <= 1 && left.length > 0 && talk.ended === null) talk.send(left.shift()!);
+    else if (move === 2) talk.serve();
+    else if (move === 3) talk.answer();
+    else if (talk.ended === null) talk.settleRecords(move === 4);
+  }
+  if (talk.ended === null) talk.send(...left);
+  talk.settle();
+  return talk;
+}
+
+test('whatever cannot be recorded does not run, and the answers stay in step, whenever the disk is full', () => {
+  const moves = fc.array(fc.nat(5), { maxLength: 60 });
+  fc.assert(
+    fc.property(scripts(string, string), moves, (messages, schedule) => {
+      const talk = converseOnADisk(messages, schedule);
+      if (talk.ended === null) talk.send(frontend.encodeCopyFail(Buffer.from('enough')));
+      talk.settle();
+      if (FATAL.test(talk.got.at(-1) ?? '')) return; // the conversation was none
+      expect(talk.faults).toEqual([]);
+      expect(talk.stuck).toBe(false);
+      const at = talk.got.length;
+      talk.send(frontend.encodeSync(), frontend.encodeQuery(Buffer.from('ROLLBACK')));
+      talk.settle();
+      expect(talk.got.slice(at).filter((line) => line !== 'NoticeResponse')).toEqual([
+        expect.stringMatching(/^ReadyForQuery/),
+        'CommandComplete ROLLBACK',
+        'ReadyForQuery I',
+      ]);
+    }),
+    RUNS,
+  );
+});
+
+/** Type bytes of CopyData, CopyDone and CopyFail. */
+const COPYING = new Set([0x64, 0x63, 0x66]);
 
 test('what was prepared unread under Any is not run by EXECUTE or FETCH when Any is gone', () => {
   const talk = new Conversation();

@@ -8,6 +8,7 @@ import { checkSetting } from '../../gateway/policy/settings.ts';
 import type { Bytes, SessionEnvironment, SessionPort } from '../../gateway/session/environment.ts';
 import { encodeRefusal } from '../../gateway/session/refusal.ts';
 import { Session } from '../../gateway/session/session.ts';
+import type { StagedUnit } from '../../gateway/session/staged.ts';
 import { analyzeText } from '../../gateway/sql/analyze.ts';
 import type { Analysis, RawStatement } from '../../gateway/sql/facts.ts';
 import { resolve } from '../../gateway/sql/resolve.ts';
@@ -67,6 +68,8 @@ export interface World {
   expired: boolean;
   /** Analyses come late: at the next `wake`. */
   lateAnalysis: boolean;
+  /** What is recorded is on disk only when `record` says so, and what hangs on it is sent then. */
+  lateRecords: boolean;
 }
 
 function environment(world: World, late: Set<string>): SessionEnvironment {
@@ -130,7 +133,7 @@ function viewOf(bytes: Bytes): Buffer {
 }
 
 export class Conversation {
-  readonly world: World = { policies: POLICIES, now: NOON, expired: false, lateAnalysis: false };
+  readonly world: World = { policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false };
   readonly session: Session;
   readonly records: StatementRecord[] = [];
   /** What the client got, a line a message. */
@@ -151,6 +154,9 @@ export class Conversation {
   readonly #seen = reader('backend');
   readonly #asked = reader('frontend');
   readonly #toServer: Buffer[] = [];
+  /** Records that are not on disk yet, and what waits for them. */
+  #recorded = 0;
+  #staged: StagedUnit[] = [];
   readonly #fromServer: Buffer[] = [];
 
   constructor(reported: Readonly<Record<string, string>> = {}) {
@@ -160,12 +166,16 @@ export class Conversation {
 
   #port(): SessionPort {
     return {
-      toServer: (bytes) => {
+      toServer: (bytes, reply) => {
         this.passed.push(viewOf(bytes));
-        this.#toServer.push(viewOf(bytes));
+        if (this.#recorded > 0 || this.#staged.length > 0) this.#staged.push({ bytes, reply });
+        else this.#toServer.push(viewOf(bytes));
       },
       toClient: (bytes) => this.#show(viewOf(bytes)),
-      record: (record) => void this.records.push(record),
+      record: (record) => {
+        this.records.push(record);
+        if (this.world.lateRecords && record.kind !== 'outcome') this.#recorded += 1;
+      },
       cancelUpstream: () => {
         this.cancels += 1;
       },
@@ -211,6 +221,25 @@ export class Conversation {
     }
   }
 
+  /** What was recorded is on disk, and what hangs on it is sent; or it is not, and never was. */
+  settleRecords(written: boolean): void {
+    const staged = this.#staged;
+    this.#staged = [];
+    if (written) this.#toServer.push(...staged.map(({ bytes }) => viewOf(bytes)));
+    else this.#forget();
+    this.#recorded = 0;
+    if (!written && this.ended === null)
+      this.#guard(() => this.session.refuseStaged(staged, 'no space left on device'));
+  }
+
+  #forget(): void {
+    for (let i = this.records.length - 1; i >= 0 && this.#recorded > 0; i--) {
+      if (this.records[i]!.kind === 'outcome') continue;
+      this.records.splice(i, 1);
+      this.#recorded -= 1;
+    }
+  }
+
   /** The server reads one of the messages that were sent to it; false: there is none. */
   serve(): boolean {
     const bytes = this.#toServer.shift();
@@ -253,7 +282,9 @@ export class Conversation {
   settle(): void {
     for (let moved = true; moved; ) {
       moved = false;
+      if (this.#staged.length > 0 || this.#recorded > 0) this.settleRecords(true);
       while (this.serve() || this.answer()) moved = true;
+      moved ||= this.#staged.length > 0;
       if (this.world.lateAnalysis && this.session.busy && this.ended === null) {
         const before = this.#late.size + this.#toServer.length + this.got.length;
         this.wake();
