@@ -97,7 +97,8 @@ export function reviewedFunction(fn: {
   return builtinFunctions(fn.name, fn.schema).find(({ args }) => args.map(shownType).join(', ') === fn.arguments);
 }
 
-function shownType(name: string): string {
+/** A type of pg_catalog as the catalogue shows it: int4 is integer. */
+export function shownType(name: string): string {
   // An array type is called after its elements; `_text` and so on have no other name.
   if (name.startsWith('_')) return `${shownType(name.slice(1))}[]`;
   return shown.get(name) ?? name;

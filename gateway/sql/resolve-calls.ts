@@ -43,7 +43,11 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
     found.askFunctions.push({ schema: raw.schema, name: raw.name });
     return;
   }
-  const candidates = functionsOf(raw, env).filter((fn) => takes(fn, raw.args));
+  const candidates = byExactTypes(
+    raw,
+    functionsOf(raw, env).filter((fn) => takes(fn, raw.args)),
+    env,
+  );
   use(candidates, found);
   if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
   if (!asked) found.askFunctions.push({ schema: raw.schema, name: raw.name });
@@ -95,6 +99,18 @@ function joined(a: readonly KnownFunction[] = NONE, b: readonly KnownFunction[])
 
 function takes(fn: KnownFunction, args: number): boolean {
   return args < 0 || (args >= fn.minArgs && args <= fn.maxArgs);
+}
+
+/**
+ * Where all types are known and one of the server's own functions takes exactly those, the server takes it, or one of the
+ * same types that comes before it in the path, defaults and VARIADIC left out (test: "an overload for other types").
+ */
+function byExactTypes(raw: RawFunction, all: readonly KnownFunction[], env: ResolveEnvironment) {
+  const { argTypes } = raw;
+  if (argTypes === undefined || env.searchPath.find((place) => !isTemporary(place)) !== 'pg_catalog') return all;
+  if (!all.some((fn) => fn.builtin && fn.arguments === argTypes)) return all;
+  const same = (fn: KnownFunction) => fn.arguments === argTypes || fn.arguments.startsWith(`${argTypes}, `);
+  return all.filter((fn) => same(fn) || fn.maxArgs === Number.POSITIVE_INFINITY);
 }
 
 function resolveOperator(raw: RawOperator, { env, found, present }: Resolving): void {

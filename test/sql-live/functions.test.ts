@@ -127,6 +127,7 @@ describe('what a statement calls, by the server’s own word', () => {
     ['a function of a whole row, in attribute notation', 'public', 'SELECT p.full FROM people p'],
     ['one that only a user has', 'public', 'SELECT only_here(1)'],
     ['in a schema that is first', 'aside, pg_catalog', "SELECT length('x'::text)"],
+    ['an overload by the types that are written', 'public', "SELECT length('x'::varchar)"],
     ['an operator by exact type', 'public', 'SELECT name || name FROM people'],
     ['IN', 'public', "SELECT name IN ('a'::varchar, 'b'::varchar) FROM people"],
     ['IN a query', 'public', 'SELECT name IN (SELECT name FROM people) FROM people'],
@@ -172,6 +173,11 @@ describe('what a statement calls, by the server’s own word', () => {
 
   test.each([
     ['the same name with other arguments', 'public', "SELECT lower('A')"],
+    [
+      'an overload for another type than is written',
+      'public',
+      "SELECT length('x'::text), length(note::text) FROM people",
+    ],
     ['a user function out of reach', 'public', "SELECT pg_catalog.length('x'::text)"],
     ['in a schema that is not in the path', 'pg_catalog', 'SELECT length(name) FROM public.people'],
     ['pinned operators', 'public', 'SELECT name OPERATOR(pg_catalog.||) name FROM people'],

@@ -117,6 +117,22 @@ describe('a call', () => {
     expect(calls("SELECT similarity('a', 'b')", { functions })).toEqual([]);
   });
 
+  test('an overload for other types is not called where the text says all types', () => {
+    const both = [
+      fn('public.round(double precision, integer)'),
+      fn('pg_catalog.round(numeric, integer)', { builtin: true }),
+      fn('public.round(numeric, integer, text)', { minArgs: 2 }),
+    ];
+    const [other, , more] = both.map((f) => `${f.schema}.${f.name}(${f.arguments})`);
+    expect(calls('SELECT round(x::numeric, 2)', { functions: both.slice(0, 2) })).toEqual([]);
+    expect(calls('SELECT round(1.5, 2)', { functions: both })).toEqual([more]);
+    expect(calls('SELECT round(x, 2)', { functions: both.slice(0, 2) })).toEqual([other]);
+    expect(calls("SELECT round('1', 2)", { functions: both.slice(0, 2) })).toEqual([other]);
+    expect(calls('SELECT round(1::float8, 2)', { functions: both.slice(0, 2) })).toEqual([other]);
+    const path = { searchPath: ['public', 'pg_catalog'] };
+    expect(calls('SELECT round(1.5, 2)', { functions: both.slice(0, 2) }, path)).toEqual([other]);
+  });
+
   test('carries what is known of the function', () => {
     const resolution = resolved('SELECT app.add_tax(1)', { functions });
     expect(resolution).toMatchObject({
