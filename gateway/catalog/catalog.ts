@@ -53,7 +53,7 @@ const RELATIONS = `SELECT * FROM (SELECT ${RELATION_COLUMNS} FROM pg_catalog.pg_
 const FUNCTIONS = (which: string) => `SELECT * FROM (SELECT ${FUNCTION_COLUMNS} FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
   WHERE p.oid OPERATOR(pg_catalog.${which}) ${FIRST_NORMAL_OID})
-  r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12)`;
+  r(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13)`;
 const SCHEMAS = 'SELECT nspname AS name FROM pg_catalog.pg_namespace';
 const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num`;
 /** Unchanged while nothing was defined: the newest row versions and the counts of what names can mean. */

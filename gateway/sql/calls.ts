@@ -14,10 +14,8 @@ export function visitCall(fields: Fields, found: Findings): void {
   const { schema, name } = qualified(parts);
   const args = list(fields.args);
   const literals = args.map((arg) => constant(arg) ?? null);
-  const counted =
-    fields.agg_star === true || fields.func_variadic === true || args.some((a) => as(a, 'NamedArgExpr'))
-      ? -1
-      : args.length;
+  // VARIADIC passes any number; `count(*)` none.
+  const counted = fields.func_variadic === true ? -1 : args.length;
   const argTypes = counted < 1 ? null : typesOf(args);
   found.functions.push({ schema, name, args: counted, literals, ...(argTypes !== null && { argTypes }) });
   classify({ schema: schema ?? 'pg_catalog', name, args: counted }, found);

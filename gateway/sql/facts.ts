@@ -29,7 +29,7 @@ export interface RawReach {
 export interface RawFunction {
   readonly schema: string | null;
   readonly name: string;
-  /** Number of arguments as written; -1: not known (VARIADIC, `*`). */
+  /** Number of arguments as written; -1: not known (VARIADIC, a name in a definition). */
   readonly args: number;
   /** First constant text arguments where the name is one that sets or reads something (set_config, current_setting, nextval, …). */
   readonly literals: readonly (string | null)[];
