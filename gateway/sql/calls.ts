@@ -20,6 +20,7 @@ export function visitCall(fields: Fields, found: Findings): void {
   found.functions.push({ schema, name, args: counted, literals, ...(argTypes !== null && { argTypes }) });
   classify({ schema: schema ?? 'pg_catalog', name, args: counted }, found);
   if (counted === 1) mayConvert({ schema, name }, found);
+  if (name.includes('json')) visitJson(found);
   if (schema !== null && schema !== 'pg_catalog') return;
   if (POPULATES.test(name) && as(args[0], 'TypeCast') === undefined) {
     found.classes.add('DynamicSql');
@@ -73,6 +74,11 @@ function classify(call: { readonly schema: string; readonly name: string; readon
   if (known?.writes === true) found.writes = true;
   // `regclass('t')` is a cast in the shape of a call.
   if (schema === 'pg_catalog' && args === 1 && isCatalogType(name)) found.classes.add('Catalog');
+}
+
+/** What makes JSON looks for casts to it (test: "a cast that JSON looks for"). */
+export function visitJson(found: Findings): void {
+  for (const name of ['json', 'jsonb']) found.types.set(`pg_catalog\0${name}`, { schema: 'pg_catalog', name });
 }
 
 /** They fill a row of the type of their first argument: which one that is must be written there. */

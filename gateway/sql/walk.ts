@@ -6,6 +6,7 @@ import {
   visitFunctionItem,
   visitFunctionName,
   visitIndirection,
+  visitJson,
   visitOption,
   visitType,
 } from './calls.ts';
@@ -89,6 +90,13 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
       return visitOption(fields, context.position, found);
     case 'ColumnRef':
       return visitColumn(fields, found);
+    case 'JsonObjectConstructor':
+    case 'JsonArrayConstructor':
+    case 'JsonArrayQueryConstructor':
+    case 'JsonObjectAgg':
+    case 'JsonArrayAgg':
+    case 'JsonScalarExpr':
+      return visitJson(found);
     case 'A_Indirection':
       return visitIndirection(fields, found);
     case 'RangeFunction':

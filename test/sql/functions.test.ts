@@ -255,6 +255,7 @@ describe('an operator', () => {
   test('takes a constant for its own type where the other side has none', () => {
     const mixed = { operators: over('public.||', fn('public.glue(public.money2, text)'), [MONEY], null) };
     expect(calls("SELECT 'x' || b FROM orders", mixed)).toHaveLength(1);
+    expect(calls(`SELECT ('x' COLLATE "C") || b FROM orders`, mixed)).toHaveLength(1);
     expect(calls("SELECT b || 'x' FROM orders", mixed)).toEqual([]);
   });
 
