@@ -29,6 +29,8 @@ const UNSAFE_ENCODINGS = new Set([
   'SHIFTJIS2004',
   'MULEINTERNAL',
 ]);
+/** They decide how the server reads a text: no policy can free them. */
+const LEXICAL = new Set(['standard_conforming_strings', 'client_encoding']);
 const QUIET = new Set(['notice', 'warning', 'error', 'fatal', 'panic']);
 const TIMEOUTS = new Set([
   'statement_timeout',
@@ -53,7 +55,8 @@ export function checkSetting(
   if (change.value !== null && change.value === current) return null;
   // Who may change roles is a matter of class Role.
   if (name === 'role' || name === 'session_authorization') return null;
-  if (FREE.has(name) || name.startsWith('enable_') || effective.session.settings.includes(name)) return null;
+  const listed = effective.session.settings.includes(name) && !LEXICAL.has(name);
+  if (FREE.has(name) || name.startsWith('enable_') || listed) return null;
   return checkValue(effective, name, change.value);
 }
 

@@ -240,7 +240,7 @@ function refused(message: string, hint: string): Resolved {
 }
 
 function needsNames(raw: RawStatement): boolean {
-  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0;
+  return raw.relations.length > 0 || raw.functions.length > 0 || raw.types.length > 0 || raw.attributes.length > 0;
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {

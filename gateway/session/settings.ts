@@ -29,12 +29,21 @@ export class Settings {
   epoch = 0;
   /** The open transaction contains a change: its end may take it back. */
   touched = false;
+  /** What the server reports of its settings may be out of date: it reports before ReadyForQuery, not within a pipeline. */
+  reportsDue = false;
   #ddl = false;
+  #encoding = false;
 
   /** A statement that may change search_path, role or the like has been forwarded. */
   touch(): void {
     this.touched = true;
     this.#forget();
+  }
+
+  /** A statement that sets client_encoding has been forwarded; a rollback would set it once more. */
+  changesEncoding(): void {
+    this.#encoding = true;
+    this.reportsDue = true;
   }
 
   /** A statement that defines something has been forwarded. */
@@ -48,6 +57,7 @@ export class Settings {
   /** The transaction ends, or part of it is rolled back: what was touched may be as it was before. */
   rolledBack(): void {
     if (this.touched) this.#forget();
+    if (this.#encoding) this.reportsDue = true;
     if (this.#ddl) this.#forgetNames();
   }
 
@@ -55,6 +65,7 @@ export class Settings {
   endTransaction(): boolean {
     if (this.touched) this.#forget();
     this.touched = false;
+    this.#encoding = false;
     const ddl = this.#ddl;
     if (ddl) this.#forgetNames();
     this.#ddl = false;
@@ -84,6 +95,7 @@ export class Settings {
 
   #forget(): void {
     this.known = null;
+    this.reportsDue = true;
     this.#forgetNames();
   }
 
