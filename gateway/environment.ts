@@ -131,6 +131,7 @@ function functionFacts(
     returnsRows: true,
     minMajor: 14,
     nesting: 0,
+    folds: false,
     unknown: [],
   };
 }

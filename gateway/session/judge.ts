@@ -175,6 +175,13 @@ function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verd
       "Set standard_conforming_strings = on; write backslash escapes as E'…'.",
     );
   }
+  const encoding = s.settings.reported.get('server_encoding') ?? 'UTF8';
+  if (raw.folds && SINGLE_BYTE.test(encoding)) {
+    return gatewayDenial(
+      `not understood, so not run: a database in ${encoding} may take capital letters beyond ASCII for small ones`,
+      'Write such names in small letters.',
+    );
+  }
   if (raw.minMajor > s.env.serverMajor) {
     return gatewayDenial(
       `not understood, so not run: the statement uses syntax of PostgreSQL ${raw.minMajor}, which PostgreSQL ${s.env.serverMajor} reads in another way`,
@@ -183,6 +190,9 @@ function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verd
   }
   return null;
 }
+
+/** Server encodings under which names are folded byte by byte, as the locale says. */
+const SINGLE_BYTE = /^(?:LATIN|WIN|KOI8|ISO_8859|SQL_ASCII)/;
 
 function settingRefused(s: Surroundings, raw: RawStatement): (Decision & { verdict: 'Deny' }) | null {
   const { effective } = s.env.policies(s.now);

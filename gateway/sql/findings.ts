@@ -23,6 +23,7 @@ export interface Findings {
   writes: boolean;
   minMajor: number;
   nesting: number;
+  folds: boolean;
 }
 
 /** Nothing found yet. */
@@ -40,7 +41,13 @@ export function nothing(): Findings {
     writes: false,
     minMajor: 14,
     nesting: 0,
+    folds: false,
   };
+}
+
+/** The parser leaves letters beyond ASCII as they are, and the tree does not tell which names were quoted. */
+export function mayFold(name: string): boolean {
+  return /[^\0-\x7f]/.test(name) && name !== name.toLowerCase();
 }
 
 /** It need not exist. */
