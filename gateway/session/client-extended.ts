@@ -11,8 +11,9 @@ import {
   type Parse,
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
-import { readText, recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
+import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, isQuiet, noteSettings } from './effects.ts';
+import { readText } from './encoding.ts';
 import { auditDenied, cancelledByUser, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';

@@ -3,7 +3,7 @@ import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
-import { type DecodedText, decodeText } from './encoding.ts';
+import { type DecodedText, readText } from './encoding.ts';
 import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
@@ -57,14 +57,6 @@ export function tooLong(s: SessionState): { reason: string; hint: string } {
     reason: `it is longer than ${s.env.statementBytes} bytes`,
     hint: 'Send it in smaller parts, or data by COPY or as parameters; spec.limits.statementBytes sets the limit.',
   };
-}
-
-/** A text as the server will read it; undefined: that cannot be told. */
-export function readText(s: SessionState, text: Buffer): DecodedText | undefined | Need {
-  const { readingUnknown, readingTouched, clientEncoding } = s.settings;
-  const known = !readingUnknown && !(readingTouched && s.replies.length > 0);
-  if (known || s.env.policies(s.now).effective.unrestricted) return decodeText(text, clientEncoding);
-  return s.askFailed === null ? { kind: 'Settings' } : undefined;
 }
 
 export function undecodable(s: SessionState): { reason: string; hint: string } {

@@ -1,4 +1,6 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
+import type { Need } from './judged.ts';
+import type { SessionState } from './state.ts';
 
 /**
  * Client encodings whose bytes below 0x80 are always ASCII: the parser sees what the server will see. Names as
@@ -47,15 +49,23 @@ export interface DecodedText {
 
 const same = (offset: number): number => offset;
 
+/** A text as the server will read it; undefined: that cannot be told. */
+export function readText(s: SessionState, text: Buffer): DecodedText | undefined | Need {
+  const { readingUnknown, readingTouched, clientEncoding } = s.settings;
+  const known = !readingUnknown && !(readingTouched && s.replies.length > 0);
+  if (known || s.env.policies(s.now).effective.unrestricted) return decodeText(text, clientEncoding);
+  return s.askFailed === null ? { kind: 'Settings' } : undefined;
+}
+
 /** undefined: an encoding that cannot be judged, or bytes that are not valid in it, or a NUL. */
-export function decodeText(text: Buffer, clientEncoding: string): DecodedText | undefined {
+function decodeText(text: Buffer, clientEncoding: string): DecodedText | undefined {
   if (text.includes(0)) return undefined;
   if (clientEncoding === 'UTF8' || clientEncoding === 'SQL_ASCII') {
     return isUtf8(text) ? { utf8: text, original: same } : undefined;
   }
   const label = DECODERS[clientEncoding];
   if (label === undefined) return undefined;
-  if (text.every((byte) => byte < 0x80)) return { utf8: text, original: same };
+  if (isAscii(text)) return { utf8: text, original: same };
   return transcode(text, label);
 }
 

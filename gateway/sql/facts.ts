@@ -60,10 +60,12 @@ export interface RawReach {
 export interface RawFunction {
   readonly schema: string | null;
   readonly name: string;
-  /** Number of arguments as written; -1: not known (VARIADIC, `*`). */
+  /** Number of arguments as written; -1: not known (VARIADIC, a name in a definition). */
   readonly args: number;
   /** First constant text arguments where the name is one that sets or reads something (set_config, current_setting, nextval, …). */
   readonly literals: readonly (string | null)[];
+  /** The arguments' types as in `text, integer[]`, where the text says all of them and they are the server's own. */
+  readonly argTypes?: string;
   /** The one that is meant, where a message names it so: then name and arguments say nothing more. */
   readonly oid?: number;
 }
@@ -141,6 +143,8 @@ export interface RawStatement {
   readonly asks: boolean;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
+  /** A name has capital letters beyond ASCII, which some databases take for small ones. */
+  readonly folds: boolean;
   /** How deep queries are nested: 1 is a query, 2 one in it. */
   readonly nesting: number;
   /** Its command tag tells how many rows it changes, all of them; of EXECUTE, those that the prepared statement changes. */

@@ -6,6 +6,7 @@ import {
   visitFunctionItem,
   visitFunctionName,
   visitIndirection,
+  visitJson,
   visitOption,
   visitType,
 } from './calls.ts';
@@ -13,7 +14,7 @@ import type { StatementClass } from './classes.ts';
 import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
 import type { SyntaxDoor } from './facts.ts';
-import { addRelation, type Findings, NEW, nothing } from './findings.ts';
+import { addRelation, type Findings, mayFold, NEW, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
 import { visitOperators } from './operators.ts';
@@ -115,6 +116,13 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'ColumnRef':
       noteColumn(fields, context.level);
       return visitColumn(fields, found);
+    case 'JsonObjectConstructor':
+    case 'JsonArrayConstructor':
+    case 'JsonArrayQueryConstructor':
+    case 'JsonObjectAgg':
+    case 'JsonArrayAgg':
+    case 'JsonScalarExpr':
+      return visitJson(found);
     case 'A_Indirection':
       return visitIndirection(fields, found);
     case 'RangeFunction':
@@ -132,6 +140,7 @@ const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete
 function visitRelation(fields: Fields, context: Context, found: Findings): void {
   const { schemaname, relname, catalogname } = fields;
   const name = text(relname);
+  if (mayFold(`${text(schemaname)} ${name}`)) found.folds = true;
   if (catalogname !== undefined) found.unknown.push(`the name of another database in front of ${name}`);
   const position = POSITIONS[context.position];
   if (position === undefined) {

@@ -120,6 +120,7 @@ const FUNCTION: RawStatement = {
   operators: [],
   nesting: 0,
   countsRows: false,
+  folds: true,
   asks: true,
   readOnly: false,
   returnsRows: true,
