@@ -120,7 +120,7 @@ const FUNCTION: RawStatement = {
   operators: [],
   nesting: 0,
   countsRows: false,
-  folds: true,
+  folds: false,
   asks: true,
   readOnly: false,
   returnsRows: true,
