@@ -17,6 +17,8 @@ export type Project =
       readonly secrets: Secrets;
       /** Secrets that are named and not there, said like problems: a gateway needs them, good manifests do not. */
       readonly missing: readonly string[];
+      /** `file:line: kind/name: field: message` for a policy of the document. */
+      readonly say: (policy: Policy, path: string, message: string) => string;
     }
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
@@ -113,7 +115,9 @@ function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Pr
   const said = ({ path, message }: FieldError) => describe(ours.get(gateway)!, path, message);
   errors.push(...incomplete.map(said));
   if (plan.document === null || errors.length > 0) return { ok: false, errors };
-  return { ok: true, document: plan.document, secrets, missing: missing.map(said) };
+  const say = ({ namespace, name }: Policy, path: string, message: string) =>
+    describeAll([{ object: { kind: 'AccessPolicy', namespace, name, generation: 1 }, path, message }], read)[0]!;
+  return { ok: true, document: plan.document, secrets, missing: missing.map(said), say };
 }
 
 function describeAll(problems: readonly Problem[], { ours }: Read & { readonly ok: true }): string[] {
