@@ -117,6 +117,8 @@ class Database {
   #connection: CatalogConnection | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
+  /** A look that has not begun: good for everybody who asks until then. */
+  #next: Promise<CatalogSnapshot> | null = null;
   #digest = '';
   #version = 0;
   #closed = false;
@@ -144,7 +146,12 @@ class Database {
 
   /** One look at a time on the one connection. */
   load(): Promise<CatalogSnapshot> {
-    const next = this.#work.then(() => this.#look());
+    if (this.#next !== null) return this.#next;
+    const next = this.#work.then(() => {
+      this.#next = null;
+      return this.#look();
+    });
+    this.#next = next;
     this.#work = next.catch(() => {});
     return next;
   }
