@@ -114,6 +114,8 @@ class Database {
   #users = 0;
   /** The connection was given up: the snapshot holds only once its digest has been compared. */
   #resting = false;
+  /** How often it was given up; what was begun before that is broken off. */
+  #rests = 0;
   #connection: CatalogConnection | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
@@ -147,9 +149,10 @@ class Database {
   /** One look at a time on the one connection. */
   load(): Promise<CatalogSnapshot> {
     if (this.#next !== null) return this.#next;
+    const rests = this.#rests;
     const next = this.#work.then(() => {
       this.#next = null;
-      return this.#look();
+      return this.#look(rests);
     });
     this.#next = next;
     this.#work = next.catch(() => {});
@@ -163,15 +166,18 @@ class Database {
     await this.#connection?.end().catch(() => {});
   }
 
-  async #look(): Promise<CatalogSnapshot> {
+  async #look(rests: number): Promise<CatalogSnapshot> {
+    if (rests !== this.#rests) throw new Error('nobody uses the database any more');
     try {
       this.#connection ??= await this.#connect();
-      const digest = String((await this.#rows(DIGEST))[0]?.digest);
-      if (this.#snapshot === undefined || digest !== this.#digest) this.#snapshot = await this.#read();
+      const connection = this.#connection;
+      const digest = String((await rowsOf(connection, DIGEST))[0]?.digest);
+      if (this.#snapshot === undefined || digest !== this.#digest) this.#snapshot = await this.#read(connection);
       this.#digest = digest;
       this.#resting = false;
       return this.#snapshot;
     } catch (error) {
+      if (rests !== this.#rests) throw error;
       await this.#connection?.end().catch(() => {});
       this.#connection = null;
       this.#options.log.warn(
@@ -180,7 +186,7 @@ class Database {
       );
       throw error;
     } finally {
-      this.#schedule();
+      if (rests === this.#rests) this.#schedule();
     }
   }
 
@@ -189,16 +195,18 @@ class Database {
     await connection.query(
       `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on`,
     );
+    // A server on a system that cannot do it refuses.
+    await connection.query(`SET client_connection_check_interval = '500ms'`).catch(() => {});
     return connection;
   }
 
-  async #read(): Promise<CatalogSnapshot> {
-    const [num] = await this.#rows(VERSION);
-    const schemas = await this.#rows(SCHEMAS);
-    const relations = await this.#rows(RELATIONS);
-    const functions = await this.#rows(FUNCTIONS);
-    const types = await this.#rows(TYPES);
-    const operators = await this.#rows(OPERATORS);
+  async #read(connection: CatalogConnection): Promise<CatalogSnapshot> {
+    const [num] = await rowsOf(connection, VERSION);
+    const schemas = await rowsOf(connection, SCHEMAS);
+    const relations = await rowsOf(connection, RELATIONS);
+    const functions = await rowsOf(connection, FUNCTIONS);
+    const types = await rowsOf(connection, TYPES);
+    const operators = await rowsOf(connection, OPERATORS);
     this.#version += 1;
     return createSnapshot({
       version: this.#version,
@@ -211,10 +219,6 @@ class Database {
     });
   }
 
-  async #rows(text: string): Promise<Row[]> {
-    return (await this.#connection!.query(text)).rows;
-  }
-
   #schedule(delay = this.#options.pollInterval ?? 1000): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#closed) return;
@@ -225,17 +229,22 @@ class Database {
   #onTime(): void {
     if (this.#users > 0) this.load().catch(() => {});
     else if (this.#connection === null) this.#forget();
-    else this.#work = this.#work.then(() => this.#rest());
+    else this.#rest(this.#connection);
   }
 
-  async #rest(): Promise<void> {
-    if (this.#users > 0) return this.#schedule();
+  /** DROP DATABASE waits five seconds for others to go: what is being read is not waited for. */
+  #rest(connection: CatalogConnection): void {
     this.#resting = true;
-    const connection = this.#connection;
+    this.#rests += 1;
     this.#connection = null;
+    this.#next = null;
     this.#schedule(REMEMBERED);
-    await connection?.end().catch(() => {});
+    connection.end().catch(() => {});
   }
+}
+
+async function rowsOf(connection: CatalogConnection, text: string): Promise<Row[]> {
+  return (await connection.query(text)).rows;
 }
 
 function cells(row: Row): (string | null)[] {
