@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import psycopg
+import psycopg.sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
@@ -314,6 +315,45 @@ def _():
     for _ in range(10):
         with connect() as c:
             assert c.execute("SELECT 1").fetchone() == (1,)
+
+
+def as_dba(database):
+    dba = dict(user=TARGET["dba"]["user"], password=TARGET["dba"]["token"], dbname=database)
+    return psycopg.connect(**{**INFO, **dba})
+
+
+@check("a DBA reads a cursor that a function opened")
+def _():
+    with as_dba(TARGET["database"]) as c:
+        c.execute(
+            "CREATE FUNCTION open_items() RETURNS refcursor LANGUAGE plpgsql AS "
+            "$$ DECLARE c refcursor := 'opened'; BEGIN OPEN c FOR SELECT generate_series(1, 5); RETURN c; END $$"
+        )
+        assert c.execute("SELECT open_items()").fetchone() == ("opened",)
+        with c.cursor("opened") as opened:
+            assert opened.fetchmany(2) == [(1,), (2,)]
+            assert opened.fetchall() == [(3,), (4,), (5,)]
+        c.rollback()
+
+
+@check("a DBA makes an enum and a table of it in one transaction, and a prepared statement inside DO")
+def _():
+    with as_dba(TARGET["database"]) as c:
+        c.execute("CREATE TYPE size AS ENUM ('s', 'm')")
+        c.execute("CREATE TABLE shirts (size size)")
+        c.execute("INSERT INTO shirts VALUES (%s)", ("m",))
+        c.execute("DO $$ BEGIN EXECUTE 'PREPARE sizes AS SELECT size FROM shirts'; END $$")
+        assert c.pgconn.describe_prepared(b"sizes").nfields == 1
+        c.rollback()
+
+
+@check("a DBA drops a database that was used a moment ago")
+def _():
+    with as_dba(TARGET["copyDatabase"]) as c:
+        assert c.execute("SELECT count(*) FROM pg_class WHERE relname = 'nothing'").fetchone() == (0,)
+    with as_dba(TARGET["database"]) as c:
+        c.autocommit = True
+        c.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(TARGET["copyDatabase"])))
 
 
 for name, run in CHECKS:
