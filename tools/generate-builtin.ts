@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { PostgresMajor } from '../test/kit/postgres-install.ts';
-import { MAJORS, readAllServers, type ServerFunction, type ServerObjects } from './builtin-machine.ts';
+import { readAllServers, type ServerObjects } from './builtin-machine.ts';
 import { joinFunctions, type TableFunction, tableLines } from './builtin-table.ts';
 
 const servers = await readAllServers();
@@ -41,7 +41,7 @@ function compactText(all: readonly TableFunction[], objects: ReadonlyMap<Postgre
 
 /**
  * A line for each name: its overloads, each as the letter of its kind, \`v\` if it is volatile, its arguments' types, and
- * \`=n\` how many of them have defaults, \`*\` variadic, \`~\` aggregate, \`@\` the versions that have it if not all do.
+ * \`=n\` how many of them have defaults, \`*\` variadic, \`~\` aggregate. \`tools/builtin.tsv\` says which versions have it.
  */
 export const FUNCTIONS = \`
 ${overloadLines(all).join('\n')}
@@ -81,23 +81,9 @@ function overloadLines(all: readonly TableFunction[]): string[] {
   return [...byName].map(([name, overloads]) => `${name} ${overloads.join(' ')}`).sort();
 }
 
-function overload(fn: TableFunction): string {
-  const { letter, volatility, args, kind: _, majors } = fn;
-  const more = moreOf(fn);
-  const every = majors.length === MAJORS.length;
-  return `${letter}${volatility === 'v' ? 'v' : ''}(${args.join(',')})${more}${every ? '' : `@${majors[0]}-${majors.at(-1)}`}`;
-}
-
-function moreOf({
-  defaults,
-  variadic,
-  prokind,
-}: {
-  defaults: number;
-  variadic: boolean;
-  prokind: ServerFunction['kind'];
-}) {
-  return `${defaults > 0 ? `=${defaults}` : ''}${variadic ? '*' : ''}${prokind === 'a' ? '~' : ''}`;
+function overload({ letter, volatility, args, defaults, variadic, prokind }: TableFunction): string {
+  const more = [defaults > 0 ? `=${defaults}` : '', variadic ? '*' : '', prokind === 'a' ? '~' : ''];
+  return `${letter}${volatility === 'v' ? 'v' : ''}(${args.join(',')})${more.join('')}`;
 }
 
 function wrap(names: readonly string[]): string {

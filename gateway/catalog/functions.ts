@@ -17,9 +17,11 @@ export const ALL_FUNCTIONS = (
       ELSE COALESCE(pg_catalog.array_length(p.proallargtypes, 1), p.pronargs)::pg_catalog.text END AS c6,
     p.provolatile::pg_catalog.text AS c7, p.prokind::pg_catalog.text AS c8, p.prosecdef::pg_catalog.text AS c9,
     l.lanname::pg_catalog.text AS c10, x.extname::pg_catalog.text AS c11,
-    pg_catalog.concat_ws(',', p.prorettype, pg_catalog.array_to_string(p.proallargtypes, ',')) AS c12
+    pg_catalog.concat_ws(',', p.prorettype, pg_catalog.array_to_string(p.proallargtypes, ',')) AS c12,
+    g.aggnumdirectargs::pg_catalog.text AS c13
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
   JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
+  LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid::pg_catalog.oid ${EQ} p.oid AND g.aggkind OPERATOR(pg_catalog.<>) 'n'
   LEFT JOIN (pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid ${EQ} d.refobjid
       AND d.refclassid ${EQ} 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid AND d.deptype ${EQ} 'e')
     ON d.classid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid AND d.objid ${EQ} p.oid

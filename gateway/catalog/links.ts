@@ -146,9 +146,9 @@ const array = (query: string, columns: number) => {
 /** Everything about relations ($1: an array of OIDs as text) and all that is near them, as one JSON value. */
 export function surroundings(functionColumns: string): string {
   const near = 'around.oids';
-  const called = `SELECT ${functionColumns} FROM pg_catalog.pg_proc p
+  const called = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(${functionColumns})) FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace WHERE p.oid ${NORMAL} AND p.oid ${EQ} ANY (ARRAY(
-      SELECT l.target::pg_catalog.oid FROM tied l))`;
+      SELECT l.target::pg_catalog.oid FROM tied l)))`;
   return `WITH RECURSIVE near(oid) AS (
       SELECT pg_catalog.unnest($1::pg_catalog.text::pg_catalog.oid[]) UNION ${NEIGHBOURS}),
     around AS MATERIALIZED (SELECT ARRAY(SELECT near.oid FROM near) AS oids),
@@ -156,7 +156,7 @@ export function surroundings(functionColumns: string): string {
     SELECT pg_catalog.json_build_object('relations', ${array(relations(near), 6)}, 'keys', ${array(keys(near), 2)},
       'columns', ${array(columns(near), 2)}, 'links', ${array('SELECT * FROM tied', 4)},
       'definitions', ${array(definitions(`r.ev_class ${EQ} ANY (${near})`), 4)},
-      'functions', ${array(called, 13)})::pg_catalog.text
+      'functions', ${called})::pg_catalog.text
     FROM around`;
 }
 

@@ -36,12 +36,28 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
      AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1),
   (SELECT pg_catalog.string_agg(u.oid::pg_catalog.text, ',')
    FROM pg_catalog.unnest(pg_catalog.array_append(p.proallargtypes, p.prorettype)) u(oid)
-   WHERE u.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID})`;
+   WHERE u.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID}),
+  (SELECT a.aggnumdirectargs::pg_catalog.text FROM pg_catalog.pg_aggregate a
+   WHERE a.aggfnoid::pg_catalog.oid OPERATOR(pg_catalog.=) p.oid AND a.aggkind OPERATOR(pg_catalog.<>) 'n')`;
 
 /** A row in text format, as `FUNCTION_COLUMNS` orders it. */
 export function readFunction(row: readonly (string | null)[]): CatalogFunction {
-  const [schema, name, oid, types, declared, defaults, most, volatile, kind, definer, language, extension, returns] =
-    row;
+  const [
+    schema,
+    name,
+    oid,
+    types,
+    declared,
+    defaults,
+    most,
+    volatile,
+    kind,
+    definer,
+    language,
+    extension,
+    returns,
+    direct,
+  ] = row;
   const common = {
     schema: schema ?? '',
     name: name ?? '',
@@ -55,7 +71,13 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
   };
   return {
     ...common,
-    ...argumentCounts(common.kind, Number(declared), Number(defaults), Number(most)),
+    ...argumentCounts({
+      kind: common.kind,
+      declared: Number(declared),
+      defaults: Number(defaults),
+      most: Number(most),
+      direct: direct == null ? null : Number(direct),
+    }),
     ...judgeExtensionFunction(common),
     // One of the server's that nobody has reviewed is like one of a user (test: "a function that the table lacks").
     builtin: common.oid < FIRST_NORMAL_OID && reviewedFunction(common) !== undefined,
@@ -63,10 +85,20 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
   };
 }
 
+interface Counts {
+  readonly kind: string;
+  readonly declared: number;
+  readonly defaults: number;
+  /** Negative: VARIADIC; else OUT parameters included. */
+  readonly most: number;
+  /** Of an ordered-set aggregate; null: it is none. */
+  readonly direct: number | null;
+}
+
 /** How many arguments a call may write: wider than PostgreSQL's own rule where the text alone cannot tell. */
-function argumentCounts(kind: string, declared: number, defaults: number, most: number) {
-  if (most < 0) return { minArgs: Math.max(0, declared - defaults - 1), maxArgs: Number.POSITIVE_INFINITY };
+function argumentCounts({ kind, declared, defaults, most, direct }: Counts) {
   // An ordered-set aggregate may be written with its direct arguments alone; CALL writes OUT parameters as well.
-  const minArgs = kind === 'a' ? 0 : declared - defaults;
-  return { minArgs, maxArgs: kind === 'p' ? most : declared };
+  const least = direct ?? declared - defaults;
+  if (most < 0) return { minArgs: Math.max(0, least - 1), maxArgs: Number.POSITIVE_INFINITY };
+  return { minArgs: least, maxArgs: kind === 'p' ? most : declared };
 }

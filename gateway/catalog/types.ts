@@ -8,10 +8,6 @@ import type { CatalogFunction } from './snapshot.ts';
 /** Types, operators and casts that are not the server's own, as rows in text format; lists of OIDs are joined by `,`. */
 
 const OIDS = (select: string) => `(SELECT pg_catalog.string_agg(l.oid::pg_catalog.text, ',') FROM (${select}) l(oid))`;
-const OF_EXTENSION = (catalog: string, oid: string) => `(SELECT x.extname::pg_catalog.text FROM pg_catalog.pg_depend d
-    JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
-    WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.${catalog}'::pg_catalog.regclass::pg_catalog.oid
-      AND d.objid OPERATOR(pg_catalog.=) ${oid} AND d.deptype OPERATOR(pg_catalog.=) 'e' LIMIT 1)`;
 const USERS = (oid: string) => `${oid} OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID}`;
 
 /** Of a domain's constraints: the functions and operators that they call, and the types that they convert to. */
@@ -21,7 +17,7 @@ const IN_CHECKS = (fields: string) => `SELECT DISTINCT m[1] FROM pg_catalog.pg_c
 
 export const TYPES = `SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text AS schema, t.typname::pg_catalog.text AS name,
     t.typtype::pg_catalog.text AS kind, t.typrelid::pg_catalog.text AS relation, t.typinput::pg_catalog.oid::pg_catalog.text AS input,
-    ${OF_EXTENSION('pg_type', 't.oid')} AS extension,
+    x.extname::pg_catalog.text AS extension,
     CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'b' AND t.typinput OPERATOR(pg_catalog.=) 'pg_catalog.array_in'::pg_catalog.regproc THEN t.typelem::pg_catalog.text
       WHEN t.typtype OPERATOR(pg_catalog.=) 'd' THEN t.typbasetype::pg_catalog.text
       WHEN t.typtype OPERATOR(pg_catalog.=) 'r' THEN (SELECT r.rngsubtype::pg_catalog.text FROM pg_catalog.pg_range r
@@ -35,6 +31,9 @@ export const TYPES = `SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text 
     CASE t.typtype WHEN 'd' THEN ${OIDS(`SELECT o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o
       WHERE o.oid::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY(${IN_CHECKS('opno')}))`)} END AS operators
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+  LEFT JOIN (pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
+      AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
+      AND d.deptype OPERATOR(pg_catalog.=) 'e') ON d.objid OPERATOR(pg_catalog.=) t.oid
   WHERE ${USERS('t.oid')} AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast|temp)'`;
 /** Which user types the columns of each relation have. */
 export const COLUMN_TYPES = `SELECT a.attrelid::pg_catalog.text AS relation,

@@ -2,7 +2,7 @@
 
 /**
  * A line for each name: its overloads, each as the letter of its kind, `v` if it is volatile, its arguments' types, and
- * `=n` how many of them have defaults, `*` variadic, `~` aggregate, `@` the versions that have it if not all do.
+ * `=n` how many of them have defaults, `*` variadic, `~` aggregate. `tools/builtin.tsv` says which versions have it.
  */
 export const FUNCTIONS = `
 RI_FKey_cascade_del iv()
@@ -34,8 +34,8 @@ age s(timestamp) p(timestamp,timestamp) s(timestamptz) p(timestamptz,timestamptz
 amvalidate cv(oid)
 any_in p(cstring)
 any_out p(any)
-any_value p(anyelement)~@16-18
-any_value_transfn p(anyelement,anyelement)@16-18
+any_value p(anyelement)~
+any_value_transfn p(anyelement,anyelement)
 anyarray_in p(cstring)
 anyarray_out s(anyarray)
 anyarray_recv i(internal)
@@ -67,18 +67,18 @@ area p(box) p(circle) p(path)
 areajoinsel i(internal,oid,internal,int2,internal)
 areasel i(internal,oid,internal,int4)
 array_agg p(anyarray)~ p(anynonarray)~
-array_agg_array_combine i(internal,internal)@16-18
-array_agg_array_deserialize i(bytea,internal)@16-18
+array_agg_array_combine i(internal,internal)
+array_agg_array_deserialize i(bytea,internal)
 array_agg_array_finalfn i(internal,anyarray)
-array_agg_array_serialize i(internal)@16-18
+array_agg_array_serialize i(internal)
 array_agg_array_transfn i(internal,anyarray)
-array_agg_combine i(internal,internal)@16-18
-array_agg_deserialize i(bytea,internal)@16-18
+array_agg_combine i(internal,internal)
+array_agg_deserialize i(bytea,internal)
 array_agg_finalfn i(internal,anynonarray)
-array_agg_serialize i(internal)@16-18
+array_agg_serialize i(internal)
 array_agg_transfn i(internal,anynonarray)
 array_append p(anycompatiblearray,anycompatible)
-array_append_support i(internal)@18-18
+array_append_support i(internal)
 array_cat p(anycompatiblearray,anycompatiblearray)
 array_dims p(anyarray)
 array_eq p(anyarray,anyarray)
@@ -97,18 +97,18 @@ array_out s(anyarray)
 array_position p(anycompatiblearray,anycompatible) p(anycompatiblearray,anycompatible,int4)
 array_positions p(anycompatiblearray,anycompatible)
 array_prepend p(anycompatible,anycompatiblearray)
-array_prepend_support i(internal)@18-18
+array_prepend_support i(internal)
 array_recv i(internal,oid,int4)
 array_remove p(anycompatiblearray,anycompatible)
 array_replace p(anycompatiblearray,anycompatible,anycompatible)
-array_reverse p(anyarray)@18-18
-array_sample tv(anyarray,int4)@16-18
+array_reverse p(anyarray)
+array_sample tv(anyarray,int4)
 array_send s(anyarray)
-array_shuffle tv(anyarray)@16-18
+array_shuffle tv(anyarray)
 array_smaller p(anyarray,anyarray)
-array_sort p(anyarray)@18-18 p(anyarray,bool)@18-18 p(anyarray,bool,bool)@18-18
+array_sort p(anyarray) p(anyarray,bool) p(anyarray,bool,bool)
 array_subscript_handler i(internal)
-array_subscript_handler_support i(internal)@18-18
+array_subscript_handler_support i(internal)
 array_to_json s(anyarray) s(anyarray,bool)
 array_to_string s(anyarray,text) s(anyarray,text,text)
 array_to_tsvector p(_text)
@@ -134,24 +134,24 @@ bernoulli iv(internal)
 big5_to_euc_tw i(int4,int4,cstring,internal,int4,bool)
 big5_to_mic i(int4,int4,cstring,internal,int4,bool)
 big5_to_utf8 i(int4,int4,cstring,internal,int4,bool)
-binary_upgrade_add_sub_rel_state wv(text,oid,char,pg_lsn)@17-18
+binary_upgrade_add_sub_rel_state wv(text,oid,char,pg_lsn)
 binary_upgrade_create_empty_extension wv(text,text,bool,text,_oid,_text,_text)
-binary_upgrade_logical_slot_has_caught_up wv(name)@17-18
-binary_upgrade_replorigin_advance wv(text,pg_lsn)@17-18
+binary_upgrade_logical_slot_has_caught_up wv(name)
+binary_upgrade_replorigin_advance wv(text,pg_lsn)
 binary_upgrade_set_missing_value wv(oid,text,text)
 binary_upgrade_set_next_array_pg_type_oid wv(oid)
 binary_upgrade_set_next_heap_pg_class_oid wv(oid)
-binary_upgrade_set_next_heap_relfilenode wv(oid)@15-18
+binary_upgrade_set_next_heap_relfilenode wv(oid)
 binary_upgrade_set_next_index_pg_class_oid wv(oid)
-binary_upgrade_set_next_index_relfilenode wv(oid)@15-18
+binary_upgrade_set_next_index_relfilenode wv(oid)
 binary_upgrade_set_next_multirange_array_pg_type_oid wv(oid)
 binary_upgrade_set_next_multirange_pg_type_oid wv(oid)
 binary_upgrade_set_next_pg_authid_oid wv(oid)
 binary_upgrade_set_next_pg_enum_oid wv(oid)
-binary_upgrade_set_next_pg_tablespace_oid wv(oid)@15-18
+binary_upgrade_set_next_pg_tablespace_oid wv(oid)
 binary_upgrade_set_next_pg_type_oid wv(oid)
 binary_upgrade_set_next_toast_pg_class_oid wv(oid)
-binary_upgrade_set_next_toast_relfilenode wv(oid)@15-18
+binary_upgrade_set_next_toast_relfilenode wv(oid)
 binary_upgrade_set_record_init_privs wv(bool)
 bit p(bit,int4,bool) p(int4,int4) p(int8,int4)
 bit_and p(bit)~ p(int2)~ p(int4)~ p(int8)~
@@ -310,11 +310,11 @@ brinhandler iv(internal)
 broadcast p(inet)
 btarraycmp p(anyarray,anyarray)
 btboolcmp p(bool,bool)
-btboolskipsupport i(internal)@18-18
+btboolskipsupport i(internal)
 btbpchar_pattern_cmp p(bpchar,bpchar)
 btbpchar_pattern_sortsupport i(internal)
 btcharcmp p(char,char)
-btcharskipsupport i(internal)@18-18
+btcharskipsupport i(internal)
 btequalimage p(oid)
 btfloat48cmp p(float4,float8)
 btfloat4cmp p(float4,float4)
@@ -326,23 +326,23 @@ bthandler iv(internal)
 btint24cmp p(int2,int4)
 btint28cmp p(int2,int8)
 btint2cmp p(int2,int2)
-btint2skipsupport i(internal)@18-18
+btint2skipsupport i(internal)
 btint2sortsupport i(internal)
 btint42cmp p(int4,int2)
 btint48cmp p(int4,int8)
 btint4cmp p(int4,int4)
-btint4skipsupport i(internal)@18-18
+btint4skipsupport i(internal)
 btint4sortsupport i(internal)
 btint82cmp p(int8,int2)
 btint84cmp p(int8,int4)
 btint8cmp p(int8,int8)
-btint8skipsupport i(internal)@18-18
+btint8skipsupport i(internal)
 btint8sortsupport i(internal)
 btnamecmp p(name,name)
 btnamesortsupport i(internal)
 btnametextcmp p(name,text)
 btoidcmp p(oid,oid)
-btoidskipsupport i(internal)@18-18
+btoidskipsupport i(internal)
 btoidsortsupport i(internal)
 btoidvectorcmp p(oidvector,oidvector)
 btrecordcmp p(record,record)
@@ -355,9 +355,9 @@ bttextnamecmp p(text,name)
 bttextsortsupport i(internal)
 bttidcmp p(tid,tid)
 btvarstrequalimage p(oid)
-bytea p(int2)@18-18 p(int4)@18-18 p(int8)@18-18
-bytea_larger p(bytea,bytea)@18-18
-bytea_smaller p(bytea,bytea)@18-18
+bytea p(int2) p(int4) p(int8)
+bytea_larger p(bytea,bytea)
+bytea_smaller p(bytea,bytea)
 bytea_sortsupport i(internal)
 bytea_string_agg_finalfn i(internal)
 bytea_string_agg_transfn i(internal,bytea,bytea)
@@ -376,7 +376,7 @@ byteaout p(bytea)
 bytearecv i(internal)
 byteasend p(bytea)
 cardinality p(anyarray)
-casefold p(text)@18-18
+casefold p(text)
 cash_cmp p(money,money)
 cash_div_cash p(money,money)
 cash_div_flt4 p(money,float4)
@@ -463,14 +463,14 @@ circle_same p(circle,circle)
 circle_send p(circle)
 circle_sub_pt p(circle,point)
 clock_timestamp tv()
-close_lb p(line,box)@14-14
+close_lb p(line,box)
 close_ls p(line,lseg)
 close_lseg p(lseg,lseg)
 close_pb p(point,box)
 close_pl p(point,line)
 close_ps p(point,lseg)
 close_sb p(lseg,box)
-close_sl p(lseg,line)@14-14
+close_sl p(lseg,line)
 col_description c(oid,int4)
 concat s(any)*
 concat_ws s(text,any)*
@@ -488,8 +488,8 @@ cotd p(float8)
 count p()~ p(any)~
 covar_pop p(float8,float8)~
 covar_samp p(float8,float8)~
-crc32 p(bytea)@18-18
-crc32c p(bytea)@18-18
+crc32 p(bytea)
+crc32c p(bytea)
 cstring_in p(cstring)
 cstring_out p(cstring)
 cstring_recv i(internal)
@@ -510,7 +510,7 @@ database_to_xml b(bool,bool,text)
 database_to_xml_and_xmlschema b(bool,bool,text)
 database_to_xmlschema c(bool,bool,text)
 date p(timestamp) s(timestamptz)
-date_add s(timestamptz,interval)@16-18 p(timestamptz,interval,text)@16-18
+date_add s(timestamptz,interval) p(timestamptz,interval,text)
 date_bin p(interval,timestamp,timestamp) p(interval,timestamptz,timestamptz)
 date_cmp p(date,date)
 date_cmp_timestamp p(date,timestamp)
@@ -544,10 +544,10 @@ date_pl_interval p(date,interval)
 date_pli p(date,int4)
 date_recv i(internal)
 date_send p(date)
-date_skipsupport i(internal)@18-18
+date_skipsupport i(internal)
 date_smaller p(date,date)
 date_sortsupport i(internal)
-date_subtract s(timestamptz,interval)@16-18 p(timestamptz,interval,text)@16-18
+date_subtract s(timestamptz,interval) p(timestamptz,interval,text)
 date_trunc p(text,interval) p(text,timestamp) s(text,timestamptz) s(text,timestamptz,text)
 datemultirange p() p(_daterange)* p(daterange)
 daterange p(date,date) p(date,date,text)
@@ -565,12 +565,12 @@ diagonal p(box)
 diameter p(circle)
 dispell_init i(internal)
 dispell_lexize i(internal,internal,internal,internal)
-dist_bl p(box,line)@14-14
+dist_bl p(box,line)
 dist_bp p(box,point)
 dist_bs p(box,lseg)
 dist_cpoint p(circle,point)
 dist_cpoly p(circle,polygon)
-dist_lb p(line,box)@14-14
+dist_lb p(line,box)
 dist_lp p(line,point)
 dist_ls p(line,lseg)
 dist_pathp p(path,point)
@@ -602,7 +602,7 @@ dsynonym_lexize i(internal,internal,internal,internal)
 dtrunc p(float8)
 elem_contained_by_multirange p(anyelement,anymultirange)
 elem_contained_by_range p(anyelement,anyrange)
-elem_contained_by_range_support i(internal)@17-18
+elem_contained_by_range_support i(internal)
 encode p(bytea,text)
 enum_cmp p(anyenum,anyenum)
 enum_eq p(anyenum,anyenum)
@@ -622,8 +622,8 @@ enum_send s(anyenum)
 enum_smaller p(anyenum,anyenum)
 eqjoinsel i(internal,oid,internal,int2,internal)
 eqsel i(internal,oid,internal,int4)
-erf p(float8)@16-18
-erfc p(float8)@16-18
+erf p(float8)
+erfc p(float8)
 euc_cn_to_mic i(int4,int4,cstring,internal,int4,bool)
 euc_cn_to_utf8 i(int4,int4,cstring,internal,int4,bool)
 euc_jis_2004_to_shift_jis_2004 i(int4,int4,cstring,internal,int4,bool)
@@ -735,16 +735,16 @@ fmgr_internal_validator u(oid)
 fmgr_sql_validator u(oid)
 format s(text) s(text,any)*
 format_type c(oid,int4)
-gamma p(float8)@18-18
+gamma p(float8)
 gb18030_to_utf8 i(int4,int4,cstring,internal,int4,bool)
 gbk_to_utf8 i(int4,int4,cstring,internal,int4,bool)
 gcd p(int4,int4) p(int8,int8) p(numeric,numeric)
 gen_random_uuid tv()
-generate_series p(int4,int4) p(int4,int4,int4) p(int8,int8) p(int8,int8,int8) p(numeric,numeric) p(numeric,numeric,numeric) p(timestamp,timestamp,interval) s(timestamptz,timestamptz,interval) p(timestamptz,timestamptz,interval,text)@16-18
+generate_series p(int4,int4) p(int4,int4,int4) p(int8,int8) p(int8,int8,int8) p(numeric,numeric) p(numeric,numeric,numeric) p(timestamp,timestamp,interval) s(timestamptz,timestamptz,interval) p(timestamptz,timestamptz,interval,text)
 generate_series_int4_support i(internal)
 generate_series_int8_support i(internal)
-generate_series_numeric_support i(internal)@18-18
-generate_series_timestamp_support i(internal)@18-18
+generate_series_numeric_support i(internal)
+generate_series_timestamp_support i(internal)
 generate_subscripts p(anyarray,int4) p(anyarray,int4,bool)
 get_bit p(bit,int4) p(bytea,int8)
 get_byte p(bytea,int4)
@@ -789,7 +789,7 @@ gist_point_sortsupport i(internal)
 gist_poly_compress i(internal)
 gist_poly_consistent i(internal,polygon,int2,oid,internal)
 gist_poly_distance i(internal,polygon,int2,oid,internal)
-gist_translate_cmptype_common p(int4)@18-18
+gist_translate_cmptype_common p(int4)
 gisthandler iv(internal)
 gtsquery_compress i(internal)
 gtsquery_consistent i(internal,internal,int4,oid,internal) i(internal,tsquery,int2,oid,internal)
@@ -813,8 +813,8 @@ has_database_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,
 has_foreign_data_wrapper_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,text) c(oid,text,text) c(text,text)
 has_function_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,text) c(oid,text,text) c(text,text)
 has_language_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,text) c(oid,text,text) c(text,text)
-has_largeobject_privilege c(name,oid,text)@18-18 c(oid,oid,text)@18-18 c(oid,text)@18-18
-has_parameter_privilege c(name,text,text)@15-18 c(oid,text,text)@15-18 c(text,text)@15-18
+has_largeobject_privilege c(name,oid,text) c(oid,oid,text) c(oid,text)
+has_parameter_privilege c(name,text,text) c(oid,text,text) c(text,text)
 has_schema_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,text) c(oid,text,text) c(text,text)
 has_sequence_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,text) c(oid,text,text) c(text,text)
 has_server_privilege c(name,oid,text) c(name,text,text) c(oid,oid,text) c(oid,text) c(oid,text,text) c(text,text)
@@ -833,18 +833,18 @@ hash_range p(anyrange)
 hash_range_extended p(anyrange,int8)
 hash_record p(record)
 hash_record_extended p(record,int8)
-hashbool p(bool)@18-18
-hashboolextended p(bool,int8)@18-18
+hashbool p(bool)
+hashboolextended p(bool,int8)
 hashbpchar p(bpchar)
 hashbpcharextended p(bpchar,int8)
-hashbytea p(bytea)@18-18
-hashbyteaextended p(bytea,int8)@18-18
+hashbytea p(bytea)
+hashbyteaextended p(bytea,int8)
 hashchar p(char)
 hashcharextended p(char,int8)
-hashcid p(cid)@18-18
-hashcidextended p(cid,int8)@18-18
-hashdate p(date)@18-18
-hashdateextended p(date,int8)@18-18
+hashcid p(cid)
+hashcidextended p(cid,int8)
+hashdate p(date)
+hashdateextended p(date,int8)
 hashenum p(anyenum)
 hashenumextended p(anyenum,int8)
 hashfloat4 p(float4)
@@ -876,10 +876,10 @@ hashtid p(tid)
 hashtidextended p(tid,int8)
 hashvarlena i(internal)
 hashvarlenaextended i(internal,int8)
-hashxid p(xid)@18-18
-hashxid8 p(xid8)@18-18
-hashxid8extended p(xid8,int8)@18-18
-hashxidextended p(xid,int8)@18-18
+hashxid p(xid)
+hashxid8 p(xid8)
+hashxid8extended p(xid8,int8)
+hashxidextended p(xid,int8)
 heap_tableam_handler iv(internal)
 height p(box)
 host p(inet)
@@ -892,7 +892,7 @@ icregexeqjoinsel i(internal,oid,internal,int2,internal)
 icregexeqsel i(internal,oid,internal,int4)
 icregexnejoinsel i(internal,oid,internal,int2,internal)
 icregexnesel i(internal,oid,internal,int4)
-icu_unicode_version p()@17-18
+icu_unicode_version p()
 in_range p(date,date,interval,bool,bool) p(float4,float4,float8,bool,bool) p(float8,float8,float8,bool,bool) p(int2,int2,int2,bool,bool) p(int2,int2,int4,bool,bool) p(int2,int2,int8,bool,bool) p(int4,int4,int2,bool,bool) p(int4,int4,int4,bool,bool) p(int4,int4,int8,bool,bool) p(int8,int8,int8,bool,bool) p(interval,interval,interval,bool,bool) p(numeric,numeric,numeric,bool,bool) p(time,time,interval,bool,bool) p(timestamp,timestamp,interval,bool,bool) s(timestamptz,timestamptz,interval,bool,bool) p(timetz,timetz,interval,bool,bool)
 index_am_handler_in p(cstring)
 index_am_handler_out p(index_am_handler)
@@ -936,7 +936,7 @@ information_schema._pg_numeric_scale p(oid,int4)
 information_schema._pg_truetypid p(pg_attribute,pg_type)
 information_schema._pg_truetypmod p(pg_attribute,pg_type)
 initcap p(text)
-int2 p(bytea)@18-18 p(float4) p(float8) p(int4) p(int8) p(jsonb) p(numeric)
+int2 p(bytea) p(float4) p(float8) p(int4) p(int8) p(jsonb) p(numeric)
 int24div p(int2,int4)
 int24eq p(int2,int4)
 int24ge p(int2,int4)
@@ -994,7 +994,7 @@ int2vectorout p(int2vector)
 int2vectorrecv i(internal)
 int2vectorsend p(int2vector)
 int2xor p(int2,int2)
-int4 p(bit) p(bool) p(bytea)@18-18 p(char) p(float4) p(float8) p(int2) p(int8) p(jsonb) p(numeric)
+int4 p(bit) p(bool) p(bytea) p(char) p(float4) p(float8) p(int2) p(int8) p(jsonb) p(numeric)
 int42div p(int4,int2)
 int42eq p(int4,int2)
 int42ge p(int4,int2)
@@ -1053,7 +1053,7 @@ int4smaller p(int4,int4)
 int4um p(int4)
 int4up p(int4)
 int4xor p(int4,int4)
-int8 p(bit) p(bytea)@18-18 p(float4) p(float8) p(int2) p(int4) p(jsonb) p(numeric) p(oid)
+int8 p(bit) p(bytea) p(float4) p(float8) p(int2) p(int4) p(jsonb) p(numeric) p(oid)
 int82div p(int8,int2)
 int82eq p(int8,int2)
 int82ge p(int8,int2)
@@ -1096,7 +1096,7 @@ int8in p(cstring)
 int8inc p(int8)
 int8inc_any p(int8,any)
 int8inc_float8_float8 p(int8,float8,float8)
-int8inc_support i(internal)@15-18
+int8inc_support i(internal)
 int8larger p(int8,int8)
 int8le p(int8,int8)
 int8lt p(int8,int8)
@@ -1128,16 +1128,16 @@ inter_sl p(lseg,line)
 internal_in p(cstring)
 internal_out i(internal)
 interval p(interval,int4) p(time)
-interval_accum p(_interval,interval)@14-16
-interval_accum_inv p(_interval,interval)@14-16
-interval_avg p(_interval)@14-16 i(internal)@17-18
-interval_avg_accum i(internal,interval)@17-18
-interval_avg_accum_inv i(internal,interval)@17-18
-interval_avg_combine i(internal,internal)@17-18
-interval_avg_deserialize i(bytea,internal)@17-18
-interval_avg_serialize i(internal)@17-18
+interval_accum p(_interval,interval)
+interval_accum_inv p(_interval,interval)
+interval_avg p(_interval) i(internal)
+interval_avg_accum i(internal,interval)
+interval_avg_accum_inv i(internal,interval)
+interval_avg_combine i(internal,internal)
+interval_avg_deserialize i(bytea,internal)
+interval_avg_serialize i(internal)
 interval_cmp p(interval,interval)
-interval_combine p(_interval,_interval)@14-16
+interval_combine p(_interval,_interval)
 interval_div p(interval,float8)
 interval_eq p(interval,interval)
 interval_ge p(interval,interval)
@@ -1161,7 +1161,7 @@ interval_pl_timetz p(interval,timetz)
 interval_recv i(internal,oid,int4)
 interval_send p(interval)
 interval_smaller p(interval,interval)
-interval_sum i(internal)@17-18
+interval_sum i(internal)
 interval_support i(internal)
 interval_um p(interval)
 intervaltypmodin p(_cstring)
@@ -1184,8 +1184,8 @@ isvertical p(line) p(lseg) p(point,point)
 johab_to_utf8 i(int4,int4,cstring,internal,int4,bool)
 json_agg s(anyelement)~
 json_agg_finalfn i(internal)
-json_agg_strict s(anyelement)~@16-18
-json_agg_strict_transfn i(internal,anyelement)@16-18
+json_agg_strict s(anyelement)~
+json_agg_strict_transfn i(internal,anyelement)
 json_agg_transfn i(internal,anyelement)
 json_array_element p(json,int4)
 json_array_element_text p(json,int4)
@@ -1202,13 +1202,13 @@ json_in p(cstring)
 json_object p(_text) p(_text,_text)
 json_object_agg s(any,any)~
 json_object_agg_finalfn i(internal)
-json_object_agg_strict s(any,any)~@16-18
-json_object_agg_strict_transfn i(internal,any,any)@16-18
+json_object_agg_strict s(any,any)~
+json_object_agg_strict_transfn i(internal,any,any)
 json_object_agg_transfn i(internal,any,any)
-json_object_agg_unique s(any,any)~@16-18
-json_object_agg_unique_strict s(any,any)~@16-18
-json_object_agg_unique_strict_transfn i(internal,any,any)@16-18
-json_object_agg_unique_transfn i(internal,any,any)@16-18
+json_object_agg_unique s(any,any)~
+json_object_agg_unique_strict s(any,any)~
+json_object_agg_unique_strict_transfn i(internal,any,any)
+json_object_agg_unique_transfn i(internal,any,any)
 json_object_field p(json,text)
 json_object_field_text p(json,text)
 json_object_keys p(json)
@@ -1217,15 +1217,15 @@ json_populate_record s(anyelement,json,bool)=1
 json_populate_recordset s(anyelement,json,bool)=1
 json_recv i(internal)
 json_send p(json)
-json_strip_nulls p(json)@14-17 p(json,bool)=1@18-18
+json_strip_nulls p(json) p(json,bool)=1
 json_to_record s(json)
 json_to_recordset s(json)
 json_to_tsvector s(json,jsonb) p(regconfig,json,jsonb)
 json_typeof p(json)
 jsonb_agg s(anyelement)~
 jsonb_agg_finalfn i(internal)
-jsonb_agg_strict s(anyelement)~@16-18
-jsonb_agg_strict_transfn i(internal,anyelement)@16-18
+jsonb_agg_strict s(anyelement)~
+jsonb_agg_strict_transfn i(internal,anyelement)
 jsonb_agg_transfn i(internal,anyelement)
 jsonb_array_element p(jsonb,int4)
 jsonb_array_element_text p(jsonb,int4)
@@ -1260,13 +1260,13 @@ jsonb_ne p(jsonb,jsonb)
 jsonb_object p(_text) p(_text,_text)
 jsonb_object_agg s(any,any)~
 jsonb_object_agg_finalfn i(internal)
-jsonb_object_agg_strict s(any,any)~@16-18
-jsonb_object_agg_strict_transfn i(internal,any,any)@16-18
+jsonb_object_agg_strict s(any,any)~
+jsonb_object_agg_strict_transfn i(internal,any,any)
 jsonb_object_agg_transfn i(internal,any,any)
-jsonb_object_agg_unique s(any,any)~@16-18
-jsonb_object_agg_unique_strict s(any,any)~@16-18
-jsonb_object_agg_unique_strict_transfn i(internal,any,any)@16-18
-jsonb_object_agg_unique_transfn i(internal,any,any)@16-18
+jsonb_object_agg_unique s(any,any)~
+jsonb_object_agg_unique_strict s(any,any)~
+jsonb_object_agg_unique_strict_transfn i(internal,any,any)
+jsonb_object_agg_unique_transfn i(internal,any,any)
 jsonb_object_field p(jsonb,text)
 jsonb_object_field_text p(jsonb,text)
 jsonb_object_keys p(jsonb)
@@ -1284,14 +1284,14 @@ jsonb_path_query_first p(jsonb,jsonpath,jsonb,bool)=2
 jsonb_path_query_first_tz s(jsonb,jsonpath,jsonb,bool)=2
 jsonb_path_query_tz s(jsonb,jsonpath,jsonb,bool)=2
 jsonb_populate_record s(anyelement,jsonb)
-jsonb_populate_record_valid s(anyelement,jsonb)@17-18
+jsonb_populate_record_valid s(anyelement,jsonb)
 jsonb_populate_recordset s(anyelement,jsonb)
 jsonb_pretty p(jsonb)
 jsonb_recv i(internal)
 jsonb_send p(jsonb)
 jsonb_set p(jsonb,_text,jsonb,bool)=1
 jsonb_set_lax p(jsonb,_text,jsonb,bool,text)=2
-jsonb_strip_nulls p(jsonb)@14-17 p(jsonb,bool)=1@18-18
+jsonb_strip_nulls p(jsonb) p(jsonb,bool)=1
 jsonb_subscript_handler i(internal)
 jsonb_to_record s(jsonb)
 jsonb_to_recordset s(jsonb)
@@ -1324,7 +1324,7 @@ lcm p(int4,int4) p(int8,int8) p(numeric,numeric)
 lead p(anycompatible,int4,anycompatible) p(anyelement) p(anyelement,int4)
 left p(text,int4)
 length p(bit) p(bpchar) p(bytea) s(bytea,name) p(lseg) p(path) p(text) p(tsvector)
-lgamma p(float8)@18-18
+lgamma p(float8)
 like p(bytea,bytea) p(name,text) p(text,text)
 like_escape p(bytea,bytea) p(text,text)
 likejoinsel i(internal,oid,internal,int2,internal)
@@ -1429,7 +1429,7 @@ makeaclitem p(oid,oid,text,bool)
 masklen p(inet)
 matchingjoinsel i(internal,oid,internal,int2,internal)
 matchingsel i(internal,oid,internal,int4)
-max p(anyarray)~ p(anyenum)~ p(bpchar)~ p(bytea)~@18-18 p(date)~ p(float4)~ p(float8)~ p(inet)~ p(int2)~ p(int4)~ p(int8)~ p(interval)~ p(money)~ p(numeric)~ p(oid)~ p(pg_lsn)~ p(record)~@18-18 p(text)~ p(tid)~ p(time)~ p(timestamp)~ p(timestamptz)~ p(timetz)~ p(xid8)~@15-18
+max p(anyarray)~ p(anyenum)~ p(bpchar)~ p(bytea)~ p(date)~ p(float4)~ p(float8)~ p(inet)~ p(int2)~ p(int4)~ p(int8)~ p(interval)~ p(money)~ p(numeric)~ p(oid)~ p(pg_lsn)~ p(record)~ p(text)~ p(tid)~ p(time)~ p(timestamp)~ p(timestamptz)~ p(timetz)~ p(xid8)~
 md5 p(bytea) p(text)
 mic_to_big5 i(int4,int4,cstring,internal,int4,bool)
 mic_to_euc_cn i(int4,int4,cstring,internal,int4,bool)
@@ -1446,7 +1446,7 @@ mic_to_sjis i(int4,int4,cstring,internal,int4,bool)
 mic_to_win1250 i(int4,int4,cstring,internal,int4,bool)
 mic_to_win1251 i(int4,int4,cstring,internal,int4,bool)
 mic_to_win866 i(int4,int4,cstring,internal,int4,bool)
-min p(anyarray)~ p(anyenum)~ p(bpchar)~ p(bytea)~@18-18 p(date)~ p(float4)~ p(float8)~ p(inet)~ p(int2)~ p(int4)~ p(int8)~ p(interval)~ p(money)~ p(numeric)~ p(oid)~ p(pg_lsn)~ p(record)~@18-18 p(text)~ p(tid)~ p(time)~ p(timestamp)~ p(timestamptz)~ p(timetz)~ p(xid8)~@15-18
+min p(anyarray)~ p(anyenum)~ p(bpchar)~ p(bytea)~ p(date)~ p(float4)~ p(float8)~ p(inet)~ p(int2)~ p(int4)~ p(int8)~ p(interval)~ p(money)~ p(numeric)~ p(oid)~ p(pg_lsn)~ p(record)~ p(text)~ p(tid)~ p(time)~ p(timestamp)~ p(timestamptz)~ p(timetz)~ p(xid8)~
 min_scale p(numeric)
 mod p(int2,int2) p(int4,int4) p(int8,int8) p(numeric,numeric)
 mode p(anyelement)~
@@ -1458,8 +1458,8 @@ multirange_adjacent_multirange p(anymultirange,anymultirange)
 multirange_adjacent_range p(anymultirange,anyrange)
 multirange_after_multirange p(anymultirange,anymultirange)
 multirange_after_range p(anymultirange,anyrange)
-multirange_agg_finalfn i(internal,anymultirange)@15-18
-multirange_agg_transfn i(internal,anymultirange)@15-18
+multirange_agg_finalfn i(internal,anymultirange)
+multirange_agg_transfn i(internal,anymultirange)
 multirange_before_multirange p(anymultirange,anymultirange)
 multirange_before_range p(anymultirange,anyrange)
 multirange_cmp p(anymultirange,anymultirange)
@@ -1654,7 +1654,7 @@ parse_ident p(text,bool)=1
 path p(polygon)
 path_add p(path,path)
 path_add_pt p(path,point)
-path_center p(path)@14-14
+path_center p(path)
 path_contain_pt p(path,point)
 path_distance p(path,path)
 path_div_pt p(path,point)
@@ -1692,17 +1692,17 @@ pg_advisory_xact_lock av(int4,int4) av(int8)
 pg_advisory_xact_lock_shared av(int4,int4) av(int8)
 pg_available_extension_versions c()
 pg_available_extensions c()
-pg_available_wal_summaries mv()@17-18
+pg_available_wal_summaries mv()
 pg_backend_pid s()
-pg_backup_start kv(text,bool)=1@15-18
-pg_backup_start_time m()@14-14
-pg_backup_stop kv(bool)=1@15-18
-pg_basetype c(regtype)@17-18
+pg_backup_start kv(text,bool)=1
+pg_backup_start_time m()
+pg_backup_stop kv(bool)=1
+pg_basetype c(regtype)
 pg_blocking_pids mv(int4)
 pg_cancel_backend kv(int4)
 pg_char_to_encoding c(name)
-pg_clear_attribute_stats kv(text,text,text,bool)@18-18
-pg_clear_relation_stats kv(text,text)@18-18
+pg_clear_attribute_stats kv(text,text,text,bool)
+pg_clear_relation_stats kv(text,text)
 pg_client_encoding s()
 pg_collation_actual_version cv(oid)
 pg_collation_for s(any)
@@ -1710,7 +1710,7 @@ pg_collation_is_visible c(oid)
 pg_column_compression t(any)
 pg_column_is_updatable c(regclass,int2,bool)
 pg_column_size t(any)
-pg_column_toast_chunk_id t(any)@17-18
+pg_column_toast_chunk_id t(any)
 pg_conf_load_time m()
 pg_config f()
 pg_control_checkpoint mv()
@@ -1720,7 +1720,7 @@ pg_control_system mv()
 pg_conversion_is_visible c(oid)
 pg_copy_logical_replication_slot rv(name,name) rv(name,name,bool) rv(name,name,bool,name)
 pg_copy_physical_replication_slot rv(name,name) rv(name,name,bool)
-pg_create_logical_replication_slot rv(name,name,bool,bool)=2@14-16 rv(name,name,bool,bool,bool)=3@17-18
+pg_create_logical_replication_slot rv(name,name,bool,bool)=2 rv(name,name,bool,bool,bool)=3
 pg_create_physical_replication_slot rv(name,bool,bool)=2
 pg_create_restore_point kv(text)
 pg_current_logfile fv() fv(text)
@@ -1731,7 +1731,7 @@ pg_current_wal_lsn mv()
 pg_current_xact_id s()
 pg_current_xact_id_if_assigned s()
 pg_cursor s()
-pg_database_collation_actual_version cv(oid)@15-18
+pg_database_collation_actual_version cv(oid)
 pg_database_size mv(name) mv(oid)
 pg_ddl_command_in p(cstring)
 pg_ddl_command_out p(pg_ddl_command)
@@ -1754,8 +1754,8 @@ pg_extension_config_dump wv(regclass,text)
 pg_extension_update_paths c(name)
 pg_filenode_relation c(oid,oid)
 pg_function_is_visible c(oid)
-pg_get_acl c(oid,oid,int4)@18-18
-pg_get_aios mv()@18-18
+pg_get_acl c(oid,oid,int4)
+pg_get_aios mv()
 pg_get_backend_memory_contexts mv()
 pg_get_catalog_foreign_keys c()
 pg_get_constraintdef c(oid) c(oid,bool)
@@ -1768,32 +1768,32 @@ pg_get_function_sqlbody c(oid)
 pg_get_functiondef c(oid)
 pg_get_indexdef c(oid) c(oid,int4,bool)
 pg_get_keywords c()
-pg_get_loaded_modules mv()@18-18
+pg_get_loaded_modules mv()
 pg_get_multixact_members mv(xid)
 pg_get_object_address c(text,_text,_text)
 pg_get_partition_constraintdef c(oid)
 pg_get_partkeydef c(oid)
-pg_get_publication_tables c(_text)*@16-18 c(text)@14-15
+pg_get_publication_tables c(_text)* c(text)
 pg_get_replica_identity_index c(regclass)
 pg_get_replication_slots c()
 pg_get_ruledef c(oid) c(oid,bool)
-pg_get_sequence_data qv(regclass)@18-18
+pg_get_sequence_data qv(regclass)
 pg_get_serial_sequence c(text,text)
 pg_get_shmem_allocations mv()
-pg_get_shmem_allocations_numa mv()@18-18
+pg_get_shmem_allocations_numa mv()
 pg_get_statisticsobjdef c(oid)
 pg_get_statisticsobjdef_columns c(oid)
 pg_get_statisticsobjdef_expressions c(oid)
 pg_get_triggerdef c(oid) c(oid,bool)
 pg_get_userbyid c(oid)
 pg_get_viewdef c(oid) c(oid,bool) c(oid,int4) c(text) c(text,bool)
-pg_get_wait_events mv()@17-18
+pg_get_wait_events mv()
 pg_get_wal_replay_pause_state mv()
-pg_get_wal_resource_managers mv()@15-18
-pg_get_wal_summarizer_state mv()@17-18
+pg_get_wal_resource_managers mv()
+pg_get_wal_summarizer_state mv()
 pg_has_role c(name,name,text) c(name,oid,text) c(name,text) c(oid,name,text) c(oid,oid,text) c(oid,text)
 pg_hba_file_rules fv()
-pg_ident_file_mappings fv()@15-18
+pg_ident_file_mappings fv()
 pg_identify_object c(oid,oid,int4)
 pg_identify_object_as_address c(oid,oid,int4)
 pg_import_system_collations wv(regnamespace)
@@ -1802,9 +1802,9 @@ pg_index_has_property c(regclass,text)
 pg_indexam_has_property c(oid,text)
 pg_indexam_progress_phasename p(oid,int8)
 pg_indexes_size mv(regclass)
-pg_input_error_info d(text,text)@16-18
-pg_input_is_valid d(text,text)@16-18
-pg_is_in_backup mv()@14-14
+pg_input_error_info d(text,text)
+pg_input_is_valid d(text,text)
+pg_is_in_backup mv()
 pg_is_in_recovery mv()
 pg_is_other_temp_schema s(oid)
 pg_is_wal_replay_paused mv()
@@ -1817,8 +1817,8 @@ pg_last_xact_replay_timestamp mv()
 pg_listening_channels s()
 pg_lock_status mv()
 pg_log_backend_memory_contexts kv(int4)
-pg_log_standby_snapshot kv()@16-18
-pg_logical_emit_message rv(bool,text,bytea)@14-16 rv(bool,text,bytea,bool)=1@17-18 rv(bool,text,text)@14-16 rv(bool,text,text,bool)=1@17-18
+pg_log_standby_snapshot kv()
+pg_logical_emit_message rv(bool,text,bytea) rv(bool,text,bytea,bool)=1 rv(bool,text,text) rv(bool,text,text,bool)=1
 pg_logical_slot_get_binary_changes rv(name,pg_lsn,int4,_text)=1*
 pg_logical_slot_get_changes rv(name,pg_lsn,int4,_text)=1*
 pg_logical_slot_peek_binary_changes rv(name,pg_lsn,int4,_text)=1*
@@ -1826,10 +1826,10 @@ pg_logical_slot_peek_changes rv(name,pg_lsn,int4,_text)=1*
 pg_ls_archive_statusdir fv()
 pg_ls_dir fv(text) fv(text,bool,bool)
 pg_ls_logdir fv()
-pg_ls_logicalmapdir fv()@15-18
-pg_ls_logicalsnapdir fv()@15-18
-pg_ls_replslotdir fv(text)@15-18
-pg_ls_summariesdir fv()@18-18
+pg_ls_logicalmapdir fv()
+pg_ls_logicalsnapdir fv()
+pg_ls_replslotdir fv(text)
+pg_ls_summariesdir fv()
 pg_ls_tmpdir fv() fv(oid)
 pg_ls_waldir fv()
 pg_lsn p(numeric)
@@ -1868,7 +1868,7 @@ pg_node_tree_recv i(internal)
 pg_node_tree_send s(pg_node_tree)
 pg_notification_queue_usage mv()
 pg_notify lv(text,text)
-pg_numa_available m()@18-18
+pg_numa_available m()
 pg_opclass_is_visible c(oid)
 pg_operator_is_visible c(oid)
 pg_opfamily_is_visible c(oid)
@@ -1880,9 +1880,9 @@ pg_postmaster_start_time m()
 pg_prepared_statement s()
 pg_prepared_xact mv()
 pg_promote kv(bool,int4)=2
-pg_read_binary_file fv(text) fv(text,bool)@16-18 fv(text,int8,int8) fv(text,int8,int8,bool)
-pg_read_file fv(text) fv(text,bool)@16-18 fv(text,int8,int8) fv(text,int8,int8,bool)
-pg_read_file_old fv(text,int8,int8)@14-16
+pg_read_binary_file fv(text) fv(text,bool) fv(text,int8,int8) fv(text,int8,int8,bool)
+pg_read_file fv(text) fv(text,bool) fv(text,int8,int8) fv(text,int8,int8,bool)
+pg_read_file_old fv(text,int8,int8)
 pg_relation_filenode c(regclass)
 pg_relation_filepath c(regclass)
 pg_relation_is_publishable c(regclass)
@@ -1901,14 +1901,14 @@ pg_replication_origin_session_setup rv(text)
 pg_replication_origin_xact_reset rv()
 pg_replication_origin_xact_setup rv(pg_lsn,timestamptz)
 pg_replication_slot_advance rv(name,pg_lsn)
-pg_restore_attribute_stats kv(any)*@18-18
-pg_restore_relation_stats kv(any)*@18-18
+pg_restore_attribute_stats kv(any)*
+pg_restore_relation_stats kv(any)*
 pg_rotate_logfile kv()
-pg_rotate_logfile_old kv()@14-16
+pg_rotate_logfile_old kv()
 pg_safe_snapshot_blocking_pids mv(int4)
 pg_sequence_last_value qv(regclass)
 pg_sequence_parameters c(oid)
-pg_settings_get_flags c(text)@15-18
+pg_settings_get_flags c(text)
 pg_show_all_file_settings fv()
 pg_show_all_settings s()
 pg_show_replication_origin_status mv()
@@ -1924,11 +1924,11 @@ pg_snapshot_send p(pg_snapshot)
 pg_snapshot_xip p(pg_snapshot)
 pg_snapshot_xmax p(pg_snapshot)
 pg_snapshot_xmin p(pg_snapshot)
-pg_split_walfile_name m(text)@16-18
-pg_start_backup kv(text,bool,bool)=2@14-14
+pg_split_walfile_name m(text)
+pg_start_backup kv(text,bool,bool)=2
 pg_stat_clear_snapshot sv()
 pg_stat_file fv(text) fv(text,bool)
-pg_stat_force_next_flush kv()@15-18
+pg_stat_force_next_flush kv()
 pg_stat_get_activity m(int4)
 pg_stat_get_analyze_count m(oid)
 pg_stat_get_archiver m()
@@ -1940,39 +1940,39 @@ pg_stat_get_backend_client_addr m(int4)
 pg_stat_get_backend_client_port m(int4)
 pg_stat_get_backend_dbid m(int4)
 pg_stat_get_backend_idset m()
-pg_stat_get_backend_io mv(int4)@18-18
+pg_stat_get_backend_io mv(int4)
 pg_stat_get_backend_pid m(int4)
 pg_stat_get_backend_start m(int4)
-pg_stat_get_backend_subxact m(int4)@16-18
+pg_stat_get_backend_subxact m(int4)
 pg_stat_get_backend_userid m(int4)
 pg_stat_get_backend_wait_event m(int4)
 pg_stat_get_backend_wait_event_type m(int4)
-pg_stat_get_backend_wal mv(int4)@18-18
+pg_stat_get_backend_wal mv(int4)
 pg_stat_get_backend_xact_start m(int4)
-pg_stat_get_bgwriter_buf_written_checkpoints m()@14-16
+pg_stat_get_bgwriter_buf_written_checkpoints m()
 pg_stat_get_bgwriter_buf_written_clean m()
 pg_stat_get_bgwriter_maxwritten_clean m()
-pg_stat_get_bgwriter_requested_checkpoints m()@14-16
+pg_stat_get_bgwriter_requested_checkpoints m()
 pg_stat_get_bgwriter_stat_reset_time m()
-pg_stat_get_bgwriter_timed_checkpoints m()@14-16
+pg_stat_get_bgwriter_timed_checkpoints m()
 pg_stat_get_blocks_fetched m(oid)
 pg_stat_get_blocks_hit m(oid)
 pg_stat_get_buf_alloc m()
-pg_stat_get_buf_fsync_backend m()@14-16
-pg_stat_get_buf_written_backend m()@14-16
-pg_stat_get_checkpoint_sync_time m()@14-16
-pg_stat_get_checkpoint_write_time m()@14-16
-pg_stat_get_checkpointer_buffers_written m()@17-18
-pg_stat_get_checkpointer_num_performed m()@18-18
-pg_stat_get_checkpointer_num_requested m()@17-18
-pg_stat_get_checkpointer_num_timed m()@17-18
-pg_stat_get_checkpointer_restartpoints_performed m()@17-18
-pg_stat_get_checkpointer_restartpoints_requested m()@17-18
-pg_stat_get_checkpointer_restartpoints_timed m()@17-18
-pg_stat_get_checkpointer_slru_written m()@18-18
-pg_stat_get_checkpointer_stat_reset_time m()@17-18
-pg_stat_get_checkpointer_sync_time m()@17-18
-pg_stat_get_checkpointer_write_time m()@17-18
+pg_stat_get_buf_fsync_backend m()
+pg_stat_get_buf_written_backend m()
+pg_stat_get_checkpoint_sync_time m()
+pg_stat_get_checkpoint_write_time m()
+pg_stat_get_checkpointer_buffers_written m()
+pg_stat_get_checkpointer_num_performed m()
+pg_stat_get_checkpointer_num_requested m()
+pg_stat_get_checkpointer_num_timed m()
+pg_stat_get_checkpointer_restartpoints_performed m()
+pg_stat_get_checkpointer_restartpoints_requested m()
+pg_stat_get_checkpointer_restartpoints_timed m()
+pg_stat_get_checkpointer_slru_written m()
+pg_stat_get_checkpointer_stat_reset_time m()
+pg_stat_get_checkpointer_sync_time m()
+pg_stat_get_checkpointer_write_time m()
 pg_stat_get_db_active_time m(oid)
 pg_stat_get_db_blk_read_time m(oid)
 pg_stat_get_db_blk_write_time m(oid)
@@ -1983,15 +1983,15 @@ pg_stat_get_db_checksum_last_failure m(oid)
 pg_stat_get_db_conflict_all m(oid)
 pg_stat_get_db_conflict_bufferpin m(oid)
 pg_stat_get_db_conflict_lock m(oid)
-pg_stat_get_db_conflict_logicalslot m(oid)@16-18
+pg_stat_get_db_conflict_logicalslot m(oid)
 pg_stat_get_db_conflict_snapshot m(oid)
 pg_stat_get_db_conflict_startup_deadlock m(oid)
 pg_stat_get_db_conflict_tablespace m(oid)
 pg_stat_get_db_deadlocks m(oid)
 pg_stat_get_db_idle_in_transaction_time m(oid)
 pg_stat_get_db_numbackends m(oid)
-pg_stat_get_db_parallel_workers_launched m(oid)@18-18
-pg_stat_get_db_parallel_workers_to_launch m(oid)@18-18
+pg_stat_get_db_parallel_workers_launched m(oid)
+pg_stat_get_db_parallel_workers_to_launch m(oid)
 pg_stat_get_db_session_time m(oid)
 pg_stat_get_db_sessions m(oid)
 pg_stat_get_db_sessions_abandoned m(oid)
@@ -2012,31 +2012,31 @@ pg_stat_get_function_calls m(oid)
 pg_stat_get_function_self_time m(oid)
 pg_stat_get_function_total_time m(oid)
 pg_stat_get_ins_since_vacuum m(oid)
-pg_stat_get_io mv()@16-18
+pg_stat_get_io mv()
 pg_stat_get_last_analyze_time m(oid)
 pg_stat_get_last_autoanalyze_time m(oid)
 pg_stat_get_last_autovacuum_time m(oid)
 pg_stat_get_last_vacuum_time m(oid)
-pg_stat_get_lastscan m(oid)@16-18
+pg_stat_get_lastscan m(oid)
 pg_stat_get_live_tuples m(oid)
 pg_stat_get_mod_since_analyze m(oid)
 pg_stat_get_numscans m(oid)
 pg_stat_get_progress_info m(text)
-pg_stat_get_recovery_prefetch mv()@15-18
+pg_stat_get_recovery_prefetch mv()
 pg_stat_get_replication_slot m(text)
 pg_stat_get_slru m()
 pg_stat_get_snapshot_timestamp m()
 pg_stat_get_subscription m(oid)
-pg_stat_get_subscription_stats m(oid)@15-18
-pg_stat_get_total_analyze_time m(oid)@18-18
-pg_stat_get_total_autoanalyze_time m(oid)@18-18
-pg_stat_get_total_autovacuum_time m(oid)@18-18
-pg_stat_get_total_vacuum_time m(oid)@18-18
+pg_stat_get_subscription_stats m(oid)
+pg_stat_get_total_analyze_time m(oid)
+pg_stat_get_total_autoanalyze_time m(oid)
+pg_stat_get_total_autovacuum_time m(oid)
+pg_stat_get_total_vacuum_time m(oid)
 pg_stat_get_tuples_deleted m(oid)
 pg_stat_get_tuples_fetched m(oid)
 pg_stat_get_tuples_hot_updated m(oid)
 pg_stat_get_tuples_inserted m(oid)
-pg_stat_get_tuples_newpage_updated m(oid)@16-18
+pg_stat_get_tuples_newpage_updated m(oid)
 pg_stat_get_tuples_returned m(oid)
 pg_stat_get_tuples_updated m(oid)
 pg_stat_get_vacuum_count m(oid)
@@ -2053,32 +2053,32 @@ pg_stat_get_xact_tuples_deleted mv(oid)
 pg_stat_get_xact_tuples_fetched mv(oid)
 pg_stat_get_xact_tuples_hot_updated mv(oid)
 pg_stat_get_xact_tuples_inserted mv(oid)
-pg_stat_get_xact_tuples_newpage_updated mv(oid)@16-18
+pg_stat_get_xact_tuples_newpage_updated mv(oid)
 pg_stat_get_xact_tuples_returned mv(oid)
 pg_stat_get_xact_tuples_updated mv(oid)
-pg_stat_have_stats mv(text,oid,int8)@18-18 mv(text,oid,oid)@15-17
+pg_stat_have_stats mv(text,oid,int8) mv(text,oid,oid)
 pg_stat_reset kv()
-pg_stat_reset_backend_stats kv(int4)@18-18
+pg_stat_reset_backend_stats kv(int4)
 pg_stat_reset_replication_slot kv(text)
 pg_stat_reset_shared kv(text)=1
 pg_stat_reset_single_function_counters kv(oid)
 pg_stat_reset_single_table_counters kv(oid)
 pg_stat_reset_slru kv(text)=1
-pg_stat_reset_subscription_stats kv(oid)@15-18
+pg_stat_reset_subscription_stats kv(oid)
 pg_statistics_obj_is_visible c(oid)
-pg_stop_backup kv()@14-14 kv(bool,bool)=1@14-14
-pg_stop_making_pinned_objects wv()@15-18
+pg_stop_backup kv() kv(bool,bool)=1
+pg_stop_making_pinned_objects wv()
 pg_switch_wal kv()
-pg_sync_replication_slots rv()@17-18
+pg_sync_replication_slots rv()
 pg_table_is_visible c(oid)
 pg_table_size mv(regclass)
 pg_tablespace_databases c(oid)
 pg_tablespace_location c(oid)
 pg_tablespace_size mv(name) mv(oid)
 pg_terminate_backend kv(int4,int8)=1
-pg_timezone_abbrevs c()@14-17
-pg_timezone_abbrevs_abbrevs c()@18-18
-pg_timezone_abbrevs_zone c()@18-18
+pg_timezone_abbrevs c()
+pg_timezone_abbrevs_abbrevs c()
+pg_timezone_abbrevs_zone c()
 pg_timezone_names c()
 pg_total_relation_size mv(regclass)
 pg_trigger_depth s()
@@ -2096,7 +2096,7 @@ pg_visible_in_snapshot p(xid8,pg_snapshot)
 pg_wal_lsn_diff p(pg_lsn,pg_lsn)
 pg_wal_replay_pause kv()
 pg_wal_replay_resume kv()
-pg_wal_summary_contents fv(int8,pg_lsn,pg_lsn)@17-18
+pg_wal_summary_contents fv(int8,pg_lsn,pg_lsn)
 pg_walfile_name p(pg_lsn)
 pg_walfile_name_offset p(pg_lsn)
 pg_xact_commit_timestamp mv(xid)
@@ -2108,7 +2108,7 @@ plainto_tsquery p(regconfig,text) s(text)
 plpgsql_call_handler uv()
 plpgsql_inline_handler iv(internal)
 plpgsql_validator uv(oid)
-point p(box) p(circle) p(float8,float8) p(lseg) p(path)@14-14 p(polygon)
+point p(box) p(circle) p(float8,float8) p(lseg) p(path) p(polygon)
 point_above p(point,point)
 point_add p(point,point)
 point_below p(point,point)
@@ -2172,13 +2172,13 @@ quote_literal s(anyelement) p(text)
 quote_nullable s(anyelement) p(text)
 radians p(float8)
 radius p(circle)
-random tv() tv(int4,int4)@17-18 tv(int8,int8)@17-18 tv(numeric,numeric)@17-18
-random_normal tv(float8,float8)=2@16-18
+random tv() tv(int4,int4) tv(int8,int8) tv(numeric,numeric)
+random_normal tv(float8,float8)=2
 range_adjacent p(anyrange,anyrange)
 range_adjacent_multirange p(anyrange,anymultirange)
 range_after p(anyrange,anyrange)
 range_after_multirange p(anyrange,anymultirange)
-range_agg p(anymultirange)~@15-18 p(anyrange)~
+range_agg p(anymultirange)~ p(anyrange)~
 range_agg_finalfn i(internal,anyrange)
 range_agg_transfn i(internal,anyrange)
 range_before p(anyrange,anyrange)
@@ -2188,7 +2188,7 @@ range_contained_by p(anyrange,anyrange)
 range_contained_by_multirange p(anyrange,anymultirange)
 range_contains p(anyrange,anyrange)
 range_contains_elem p(anyrange,anyelement)
-range_contains_elem_support i(internal)@17-18
+range_contains_elem_support i(internal)
 range_contains_multirange p(anyrange,anymultirange)
 range_eq p(anyrange,anyrange)
 range_ge p(anyrange,anyrange)
@@ -2216,7 +2216,7 @@ range_overright p(anyrange,anyrange)
 range_overright_multirange p(anyrange,anymultirange)
 range_recv i(internal,oid,int4)
 range_send s(anyrange)
-range_sortsupport i(internal)@18-18
+range_sortsupport i(internal)
 range_typanalyze i(internal)
 range_union p(anyrange,anyrange)
 rangesel i(internal,oid,internal,int4)
@@ -2233,14 +2233,14 @@ record_image_le p(record,record)
 record_image_lt p(record,record)
 record_image_ne p(record,record)
 record_in d(cstring,oid,int4)
-record_larger p(record,record)@18-18
+record_larger p(record,record)
 record_le p(record,record)
 record_lt p(record,record)
 record_ne p(record,record)
 record_out s(record)
 record_recv i(internal,oid,int4)
 record_send s(record)
-record_smaller p(record,record)@18-18
+record_smaller p(record,record)
 regclass c(text)
 regclassin c(cstring)
 regclassout c(regclass)
@@ -2262,15 +2262,15 @@ regexeqjoinsel i(internal,oid,internal,int2,internal)
 regexeqsel i(internal,oid,internal,int4)
 regexnejoinsel i(internal,oid,internal,int2,internal)
 regexnesel i(internal,oid,internal,int4)
-regexp_count p(text,text)@15-18 p(text,text,int4)@15-18 p(text,text,int4,text)@15-18
-regexp_instr p(text,text)@15-18 p(text,text,int4)@15-18 p(text,text,int4,int4)@15-18 p(text,text,int4,int4,int4)@15-18 p(text,text,int4,int4,int4,text)@15-18 p(text,text,int4,int4,int4,text,int4)@15-18
-regexp_like p(text,text)@15-18 p(text,text,text)@15-18
+regexp_count p(text,text) p(text,text,int4) p(text,text,int4,text)
+regexp_instr p(text,text) p(text,text,int4) p(text,text,int4,int4) p(text,text,int4,int4,int4) p(text,text,int4,int4,int4,text) p(text,text,int4,int4,int4,text,int4)
+regexp_like p(text,text) p(text,text,text)
 regexp_match p(text,text) p(text,text,text)
 regexp_matches p(text,text) p(text,text,text)
-regexp_replace p(text,text,text) p(text,text,text,int4)@15-18 p(text,text,text,int4,int4)@15-18 p(text,text,text,int4,int4,text)@15-18 p(text,text,text,text)
+regexp_replace p(text,text,text) p(text,text,text,int4) p(text,text,text,int4,int4) p(text,text,text,int4,int4,text) p(text,text,text,text)
 regexp_split_to_array p(text,text) p(text,text,text)
 regexp_split_to_table p(text,text) p(text,text,text)
-regexp_substr p(text,text)@15-18 p(text,text,int4)@15-18 p(text,text,int4,int4)@15-18 p(text,text,int4,int4,text)@15-18 p(text,text,int4,int4,text,int4)@15-18
+regexp_substr p(text,text) p(text,text,int4) p(text,text,int4,int4) p(text,text,int4,int4,text) p(text,text,int4,int4,text,int4)
 regnamespacein c(cstring)
 regnamespaceout c(regnamespace)
 regnamespacerecv i(internal)
@@ -2310,7 +2310,7 @@ regtyperecv i(internal)
 regtypesend p(regtype)
 repeat p(text,int4)
 replace p(text,text,text)
-reverse p(bytea)@18-18 p(text)
+reverse p(bytea) p(text)
 right p(text,int4)
 round p(float8) p(numeric) p(numeric,int4)
 row_number p()
@@ -2393,10 +2393,10 @@ stddev p(float4)~ p(float8)~ p(int2)~ p(int4)~ p(int8)~ p(numeric)~
 stddev_pop p(float4)~ p(float8)~ p(int2)~ p(int4)~ p(int8)~ p(numeric)~
 stddev_samp p(float4)~ p(float8)~ p(int2)~ p(int4)~ p(int8)~ p(numeric)~
 string_agg p(bytea,bytea)~ p(text,text)~
-string_agg_combine i(internal,internal)@16-18
-string_agg_deserialize i(bytea,internal)@16-18
+string_agg_combine i(internal,internal)
+string_agg_deserialize i(bytea,internal)
 string_agg_finalfn i(internal)
-string_agg_serialize i(internal)@16-18
+string_agg_serialize i(internal)
 string_agg_transfn i(internal,text,text)
 string_to_array p(text,text) p(text,text,text)
 string_to_table p(text,text) p(text,text,text)
@@ -2407,7 +2407,7 @@ substring p(bit,int4) p(bit,int4,int4) p(bytea,int4) p(bytea,int4,int4) p(text,i
 sum p(float4)~ p(float8)~ p(int2)~ p(int4)~ p(int8)~ p(interval)~ p(money)~ p(numeric)~
 suppress_redundant_updates_trigger iv()
 system iv(internal)
-system_user s()@16-18
+system_user s()
 table_am_handler_in p(cstring)
 table_am_handler_out p(table_am_handler)
 table_to_xml b(regclass,bool,bool,text)
@@ -2427,7 +2427,7 @@ text_pattern_gt p(text,text)
 text_pattern_le p(text,text)
 text_pattern_lt p(text,text)
 text_smaller p(text,text)
-text_starts_with_support i(internal)@15-18
+text_starts_with_support i(internal)
 textanycat s(text,anynonarray)
 textcat p(text,text)
 texteq p(text,text)
@@ -2523,7 +2523,7 @@ timestamp_out s(timestamp)
 timestamp_pl_interval p(timestamp,interval)
 timestamp_recv i(internal,oid,int4)
 timestamp_send p(timestamp)
-timestamp_skipsupport i(internal)@18-18
+timestamp_skipsupport i(internal)
 timestamp_smaller p(timestamp,timestamp)
 timestamp_sortsupport i(internal)
 timestamp_support i(internal)
@@ -2542,8 +2542,8 @@ timestamptz_ge_timestamp s(timestamptz,timestamp)
 timestamptz_gt p(timestamptz,timestamptz)
 timestamptz_gt_date s(timestamptz,date)
 timestamptz_gt_timestamp s(timestamptz,timestamp)
-timestamptz_hash p(timestamptz)@18-18
-timestamptz_hash_extended p(timestamptz,int8)@18-18
+timestamptz_hash p(timestamptz)
+timestamptz_hash_extended p(timestamptz,int8)
 timestamptz_in s(cstring,oid,int4)
 timestamptz_larger p(timestamptz,timestamptz)
 timestamptz_le p(timestamptz,timestamptz)
@@ -2587,16 +2587,16 @@ timetz_smaller p(timetz,timetz)
 timetzdate_pl p(timetz,date)
 timetztypmodin p(_cstring)
 timetztypmodout p(int4)
-timezone p(interval,timestamp) p(interval,timestamptz) p(interval,timetz) p(text,timestamp) p(text,timestamptz) sv(text,timetz) s(timestamp)@17-18 s(timestamptz)@17-18 s(timetz)@17-18
+timezone p(interval,timestamp) p(interval,timestamptz) p(interval,timetz) p(text,timestamp) p(text,timestamptz) sv(text,timetz) s(timestamp) s(timestamptz) s(timetz)
 to_ascii p(text) p(text,int4) p(text,name)
-to_bin p(int4)@17-18 p(int8)@17-18
+to_bin p(int4) p(int8)
 to_char s(float4,text) s(float8,text) s(int4,text) s(int8,text) s(interval,text) s(numeric,text) s(timestamp,text) s(timestamptz,text)
 to_date s(text,text)
 to_hex p(int4) p(int8)
 to_json s(anyelement)
 to_jsonb s(anyelement)
 to_number s(text,text)
-to_oct p(int4)@17-18 p(int8)@17-18
+to_oct p(int4) p(int8)
 to_regclass c(text)
 to_regcollation c(text)
 to_regnamespace c(text)
@@ -2606,7 +2606,7 @@ to_regproc c(text)
 to_regprocedure c(text)
 to_regrole c(text)
 to_regtype c(text)
-to_regtypemod c(text)@17-18
+to_regtypemod c(text)
 to_timestamp p(float8) s(text,text)
 to_tsquery p(regconfig,text) s(text)
 to_tsvector s(json) s(jsonb) p(regconfig,json) p(regconfig,jsonb) p(regconfig,text) s(text)
@@ -2688,8 +2688,8 @@ txid_snapshot_xmin p(txid_snapshot)
 txid_status sv(int8)
 txid_visible_in_snapshot p(int8,txid_snapshot)
 uhc_to_utf8 i(int4,int4,cstring,internal,int4,bool)
-unicode_assigned p(text)@17-18
-unicode_version p()@17-18
+unicode_assigned p(text)
+unicode_version p()
 unique_key_recheck iv()
 unistr p(text)
 unknownin p(cstring)
@@ -2719,8 +2719,8 @@ utf8_to_uhc i(int4,int4,cstring,internal,int4,bool)
 utf8_to_win i(int4,int4,cstring,internal,int4,bool)
 uuid_cmp p(uuid,uuid)
 uuid_eq p(uuid,uuid)
-uuid_extract_timestamp p(uuid)@17-18
-uuid_extract_version p(uuid)@17-18
+uuid_extract_timestamp p(uuid)
+uuid_extract_version p(uuid)
 uuid_ge p(uuid,uuid)
 uuid_gt p(uuid,uuid)
 uuid_hash p(uuid)
@@ -2732,10 +2732,10 @@ uuid_ne p(uuid,uuid)
 uuid_out p(uuid)
 uuid_recv i(internal)
 uuid_send p(uuid)
-uuid_skipsupport i(internal)@18-18
+uuid_skipsupport i(internal)
 uuid_sortsupport i(internal)
-uuidv4 tv()@18-18
-uuidv7 tv()@18-18 tv(interval)@18-18
+uuidv4 tv()
+uuidv7 tv() tv(interval)
 var_pop p(float4)~ p(float8)~ p(int2)~ p(int4)~ p(int8)~ p(numeric)~
 var_samp p(float4)~ p(float8)~ p(int2)~ p(int4)~ p(int8)~ p(numeric)~
 varbit p(varbit,int4,bool)
@@ -2781,15 +2781,15 @@ win866_to_koi8r i(int4,int4,cstring,internal,int4,bool)
 win866_to_mic i(int4,int4,cstring,internal,int4,bool)
 win866_to_win1251 i(int4,int4,cstring,internal,int4,bool)
 win_to_utf8 i(int4,int4,cstring,internal,int4,bool)
-window_cume_dist_support i(internal)@16-18
-window_dense_rank_support i(internal)@15-18
-window_ntile_support i(internal)@16-18
-window_percent_rank_support i(internal)@16-18
-window_rank_support i(internal)@15-18
-window_row_number_support i(internal)@15-18
+window_cume_dist_support i(internal)
+window_dense_rank_support i(internal)
+window_ntile_support i(internal)
+window_percent_rank_support i(internal)
+window_rank_support i(internal)
+window_row_number_support i(internal)
 xid p(xid8)
-xid8_larger p(xid8,xid8)@15-18
-xid8_smaller p(xid8,xid8)@15-18
+xid8_larger p(xid8,xid8)
+xid8_smaller p(xid8,xid8)
 xid8cmp p(xid8,xid8)
 xid8eq p(xid8,xid8)
 xid8ge p(xid8,xid8)
@@ -2821,7 +2821,7 @@ xmlagg p(xml)~
 xmlcomment p(text)
 xmlconcat2 p(xml,xml)
 xmlexists p(text,xml)
-xmltext p(text)@17-18
+xmltext p(text)
 xmlvalidate p(xml,text)
 xpath p(text,xml) p(text,xml,_text)
 xpath_exists p(text,xml) p(text,xml,_text)

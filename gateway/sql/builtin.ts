@@ -11,7 +11,6 @@ export interface BuiltinFunction {
   readonly minArgs: number;
   /** Infinity: VARIADIC. */
   readonly maxArgs: number;
-  readonly majors: readonly [first: number, last: number];
 }
 
 /** What a call brings, whichever overload of the server's own it means. */
@@ -57,14 +56,12 @@ function builtinFunctions(name: string, schema = 'pg_catalog'): readonly Builtin
   return found;
 }
 
-/** `f(text,oid)=1@14-17`: see the head of the generated table. */
+/** `f(text,oid)=1`: see the head of the generated table. */
 function readOverload(text: string): BuiltinFunction {
   const open = text.indexOf('(');
   const close = text.indexOf(')');
   const args = close === open + 1 ? [] : text.slice(open + 1, close).split(',');
-  const [, defaults, variadic, aggregate, first, last] = /^(?:=(\d+))?(\*)?(~)?(?:@(\d+)-(\d+))?$/.exec(
-    text.slice(close + 1),
-  )!;
+  const [, defaults, variadic, aggregate] = /^(?:=(\d+))?(\*)?(~)?$/.exec(text.slice(close + 1))!;
   const required = args.length - Number(defaults ?? 0) - (variadic === undefined ? 0 : 1);
   return {
     kind: kinds.get(text[0]!)!,
@@ -73,7 +70,6 @@ function readOverload(text: string): BuiltinFunction {
     // An ordered-set aggregate may be written with its direct arguments alone.
     minArgs: aggregate === undefined ? required : 0,
     maxArgs: variadic === undefined ? args.length : Number.POSITIVE_INFINITY,
-    majors: [Number(first ?? 0), Number(last ?? Number.POSITIVE_INFINITY)],
   };
 }
 
@@ -97,7 +93,8 @@ export function reviewedFunction(fn: {
   return builtinFunctions(fn.name, fn.schema).find(({ args }) => args.map(shownType).join(', ') === fn.arguments);
 }
 
-function shownType(name: string): string {
+/** A type of pg_catalog as the catalogue shows it: int4 is integer. */
+export function shownType(name: string): string {
   // An array type is called after its elements; `_text` and so on have no other name.
   if (name.startsWith('_')) return `${shownType(name.slice(1))}[]`;
   return shown.get(name) ?? name;

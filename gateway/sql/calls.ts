@@ -1,5 +1,5 @@
 import { as, constant, type Fields, list, names, qualified, text } from './ast.ts';
-import { classifyBuiltin, isCatalogType } from './builtin.ts';
+import { classifyBuiltin, isBuiltinType, isCatalogType, shownType } from './builtin.ts';
 import type { RawType } from './facts.ts';
 import type { Findings } from './findings.ts';
 import { addSetting } from './settings.ts';
@@ -14,13 +14,13 @@ export function visitCall(fields: Fields, found: Findings): void {
   const { schema, name } = qualified(parts);
   const args = list(fields.args);
   const literals = args.map((arg) => constant(arg) ?? null);
-  const counted =
-    fields.agg_star === true || fields.func_variadic === true || args.some((a) => as(a, 'NamedArgExpr'))
-      ? -1
-      : args.length;
-  found.functions.push({ schema, name, args: counted, literals });
+  // VARIADIC passes any number; `count(*)` none.
+  const counted = fields.func_variadic === true ? -1 : args.length;
+  const argTypes = counted < 1 ? null : typesOf(args);
+  found.functions.push({ schema, name, args: counted, literals, ...(argTypes !== null && { argTypes }) });
   classify({ schema: schema ?? 'pg_catalog', name, args: counted }, found);
   if (counted === 1) mayConvert({ schema, name }, found);
+  if (name.includes('json')) visitJson(found);
   if (schema !== null && schema !== 'pg_catalog') return;
   if (POPULATES.test(name) && as(args[0], 'TypeCast') === undefined) {
     found.classes.add('DynamicSql');
@@ -28,6 +28,27 @@ export function visitCall(fields: Fields, found: Findings): void {
   }
   if (name === 'set_config') visitSetConfig(args.map(bareLiteral), found);
   if (name === 'current_setting') showSetting(args.map(bareLiteral)[0] ?? null, found);
+}
+
+/** What the text says of the arguments' types: by a cast or by a constant that is no string; null: not of all. */
+function typesOf(args: readonly unknown[]): string | null {
+  const types = args.map(typeOf);
+  return types.includes(null) ? null : types.join(', ');
+}
+
+function typeOf(node: unknown): string | null {
+  const type = as(node, 'TypeCast')?.typeName as Fields | undefined;
+  if (type === undefined) return constantType(as(node, 'A_Const'));
+  const { schema, name } = qualified(names(type.names) ?? []);
+  if ((schema !== null && schema !== 'pg_catalog') || !isBuiltinType(name)) return null;
+  return `${shownType(name)}${type.arrayBounds === undefined ? '' : '[]'}`;
+}
+
+/** A number without a point that does not fit is a bigint or numeric: not told apart here. */
+function constantType(fields: Fields | undefined): string | null {
+  if (fields?.ival !== undefined) return 'integer';
+  if (fields?.boolval !== undefined) return 'boolean';
+  return fields?.fval !== undefined && /[.e]/i.test(text((fields.fval as Fields).fval)) ? 'numeric' : null;
 }
 
 /** A function that is named and will be called, but not here: of a trigger, a sampling method, an aggregate. */
@@ -53,6 +74,11 @@ function classify(call: { readonly schema: string; readonly name: string; readon
   if (known?.writes === true) found.writes = true;
   // `regclass('t')` is a cast in the shape of a call.
   if (schema === 'pg_catalog' && args === 1 && isCatalogType(name)) found.classes.add('Catalog');
+}
+
+/** What makes JSON looks for casts to it (test: "a cast that JSON looks for"). */
+export function visitJson(found: Findings): void {
+  for (const name of ['json', 'jsonb']) found.types.set(`pg_catalog\0${name}`, { schema: 'pg_catalog', name });
 }
 
 /** They fill a row of the type of their first argument: which one that is must be written there. */

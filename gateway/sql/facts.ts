@@ -60,10 +60,12 @@ export interface RawReach {
 export interface RawFunction {
   readonly schema: string | null;
   readonly name: string;
-  /** Number of arguments as written; -1: not known (VARIADIC, `*`). */
+  /** Number of arguments as written; -1: not known (VARIADIC, a name in a definition). */
   readonly args: number;
   /** First constant text arguments where the name is one that sets or reads something (set_config, current_setting, nextval, …). */
   readonly literals: readonly (string | null)[];
+  /** The arguments' types as in `text, integer[]`, where the text says all of them and they are the server's own. */
+  readonly argTypes?: string;
   /** The one that is meant, where a message names it so: then name and arguments say nothing more. */
   readonly oid?: number;
 }

@@ -76,6 +76,7 @@ function isUntyped(node: unknown): boolean {
   if (typed === undefined) return false;
   const { type, fields } = typed;
   if (type === 'ParamRef') return true;
+  if (type === 'CollateClause') return isUntyped(fields.arg);
   if (type === 'A_Const') return fields.sval !== undefined || fields.isnull === true;
   // Rows within rows are rare, and safe to take for untyped.
   const parts = type === 'RowExpr' ? list(fields.args) : type === 'List' ? list(fields.items) : [];

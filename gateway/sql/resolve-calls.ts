@@ -43,7 +43,11 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
     found.askFunctions.push({ schema: raw.schema, name: raw.name });
     return;
   }
-  const candidates = functionsOf(raw, env).filter((fn) => takes(fn, raw.args));
+  const candidates = byExactTypes(
+    raw,
+    functionsOf(raw, env).filter((fn) => takes(fn, raw.args)),
+    env,
+  );
   use(candidates, found);
   if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
   if (!asked) found.askFunctions.push({ schema: raw.schema, name: raw.name });
@@ -102,6 +106,18 @@ function takes(fn: KnownFunction, args: number): boolean {
   return args < 0 || (args >= fn.minArgs && args <= fn.maxArgs);
 }
 
+/**
+ * Where all types are known and one of the server's own functions takes exactly those, the server takes it, or one of the
+ * same types that comes before it in the path, defaults and VARIADIC left out (test: "an overload for other types").
+ */
+function byExactTypes(raw: RawFunction, all: readonly KnownFunction[], env: ResolveEnvironment) {
+  const { argTypes } = raw;
+  if (argTypes === undefined || env.searchPath.find((place) => !isTemporary(place)) !== 'pg_catalog') return all;
+  if (!all.some((fn) => fn.builtin && fn.arguments === argTypes)) return all;
+  const same = (fn: KnownFunction) => fn.arguments === argTypes || fn.arguments.startsWith(`${argTypes}, `);
+  return all.filter((fn) => same(fn) || fn.maxArgs === Number.POSITIVE_INFINITY);
+}
+
 function resolveOperator(raw: RawOperator, { env, found, present }: Resolving): void {
   const { schema, name, args } = raw;
   const places = schema === null ? env.searchPath : [schema];
@@ -152,9 +168,9 @@ function findType({ schema, name }: Pick<RawType, 'schema' | 'name'>, env: Resol
   for (const place of schema === null ? env.searchPath : [schema]) {
     // What is in a temporary schema was made of types that were judged then.
     if (isTemporary(place)) continue;
-    if (isSystem(place) && (schema !== null || isBuiltinType(name))) return 'plain';
     const known = env.catalog.userType(place, name);
     if (known !== undefined) return known;
+    if (isSystem(place) && (schema !== null || isBuiltinType(name))) return 'plain';
     if (env.catalog.relation(place, name) !== undefined) return 'plain';
   }
   return null;
@@ -177,13 +193,12 @@ const ASSIGNING = new Set(['Insert', 'Update', 'Merge', 'CopyFrom', 'Do', 'Call'
 function resolveCasts(raw: RawStatement, { env, found, present }: Resolving): void {
   const assigns =
     raw.classes.some((cls) => ASSIGNING.has(cls)) || raw.relations.some(({ verb }) => ASSIGNING.has(verb));
-  const json = raw.functions.some(({ name }) => name.includes('json'));
-  for (const cast of env.catalog.userCasts) {
-    const { target, context } = cast;
-    const named = raw.types.some(({ name }) => name === target.name || name === `_${target.name}`);
-    // The server's JSON functions look for a cast to json (test: "JSON functions use casts").
-    const sought = json && /^jsonb?$/.test(target.name);
+  // To a domain lead the casts to its base type; what is written as a call converts by text alone.
+  const targets = raw.types.filter(({ ifAny }) => ifAny !== true).map(({ name }) => name.replace(/^_/, ''));
+  const anyTarget = targets.some((name) => !isBuiltinType(name));
+  for (const { source, target, context, runs } of env.catalog.userCasts) {
+    const named = anyTarget || targets.includes(target.name);
     const inserted = context === 'Implicit' || (context === 'Assignment' && assigns);
-    if ((named || sought || inserted) && (cast.source === null || present.some(cast.source))) use([cast.runs], found);
+    if ((named || inserted) && (source === null || present.some(source))) use([runs], found);
   }
 }

@@ -6,6 +6,7 @@ import {
   visitFunctionItem,
   visitFunctionName,
   visitIndirection,
+  visitJson,
   visitOption,
   visitType,
 } from './calls.ts';
@@ -115,6 +116,13 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'ColumnRef':
       noteColumn(fields, context.level);
       return visitColumn(fields, found);
+    case 'JsonObjectConstructor':
+    case 'JsonArrayConstructor':
+    case 'JsonArrayQueryConstructor':
+    case 'JsonObjectAgg':
+    case 'JsonArrayAgg':
+    case 'JsonScalarExpr':
+      return visitJson(found);
     case 'A_Indirection':
       return visitIndirection(fields, found);
     case 'RangeFunction':

@@ -101,6 +101,7 @@ test('a function that the table lacks is like one of a user, whatever its OID', 
     'internal',
     null,
     null,
+    null,
   ];
   expect(readFunction(row('lower', 'text'))).toMatchObject({ builtin: true });
   expect(readFunction(row('lower', 'xml'))).toMatchObject({ builtin: false, safe: false });
