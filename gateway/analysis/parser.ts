@@ -37,7 +37,8 @@ export async function loadParser(): Promise<Parser> {
 }
 
 function parse(module: Module, text: string): ParseTree {
-  if (text.trim() === '') return {};
+  // The server's spaces are these, and no others.
+  if (/^[ \t-\r]*$/.test(text)) return {};
   const size = module.lengthBytesUTF8(text) + 1;
   const query = module._malloc(size);
   module.stringToUTF8(text, query, size);

@@ -18,17 +18,23 @@ const UNSAFE_ENCODINGS = new Set([
   'SHIFTJIS',
   'MSKANJI',
   'WIN932',
+  'WINDOWS932',
   'BIG5',
   'WIN950',
+  'WINDOWS950',
   'GBK',
   'WIN936',
+  'WINDOWS936',
   'UHC',
   'WIN949',
+  'WINDOWS949',
   'GB18030',
   'JOHAB',
   'SHIFTJIS2004',
   'MULEINTERNAL',
 ]);
+/** They decide how the server reads a text: no policy can free them. */
+const LEXICAL = new Set(['standard_conforming_strings', 'client_encoding']);
 const QUIET = new Set(['notice', 'warning', 'error', 'fatal', 'panic']);
 const TIMEOUTS = new Set([
   'statement_timeout',
@@ -55,7 +61,8 @@ export function checkSetting(
   if (effective.unrestricted) return null;
   // Who may change roles is a matter of class Role.
   if (name === 'role' || name === 'session_authorization') return null;
-  if (FREE.has(name) || name.startsWith('enable_') || effective.session.settings.includes(name)) return null;
+  const listed = effective.session.settings.includes(name) && !LEXICAL.has(name);
+  if (FREE.has(name) || name.startsWith('enable_') || listed) return null;
   return checkValue(effective, name, change.value);
 }
 

@@ -12,7 +12,7 @@ import {
 } from '../wire/frontend.ts';
 import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings } from './effects.ts';
-import { decodeText } from './encoding.ts';
+import { readText } from './encoding.ts';
 import { auditDenied, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
@@ -79,7 +79,8 @@ export function onParseHead(s: SessionState, raw: Buffer): boolean {
 }
 
 function readParse(s: SessionState, parse: Parse): { judged: Judged; text: string } | Need {
-  const decoded = decodeText(parse.text, s.settings.clientEncoding);
+  const decoded = readText(s, parse.text);
+  if (decoded !== undefined && 'kind' in decoded) return decoded;
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
   if (decoded === undefined) return { judged: unread(s, undecodable(s)), text };
   const analysis = s.env.analyze(decoded.utf8);

@@ -2,7 +2,7 @@ import type { BoundParameter } from '../audit/record.ts';
 import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
-import { type DecodedText, decodeText } from './encoding.ts';
+import { type DecodedText, readText } from './encoding.ts';
 import { exhausted, type Judgement, judge, judgeUnread, type Surroundings } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
@@ -30,7 +30,8 @@ interface Plan {
 /** Query: decides every statement of the string; forwards it as it is, or with the first denied one replaced. */
 export function onQuery(s: SessionState, raw: Buffer, body: Buffer): Need | null {
   const { text } = decodeQuery(body);
-  const decoded = decodeText(text, s.settings.clientEncoding);
+  const decoded = readText(s, text);
+  if (decoded !== undefined && 'kind' in decoded) return decoded;
   if (decoded === undefined) return forwardUnread(s, raw, text, undecodable(s));
   const analysis = s.env.analyze(decoded.utf8);
   if (analysis === null) return { kind: 'Analysis' };

@@ -20,6 +20,8 @@ export function noteSettings(s: SessionState, raw: RawStatement, facts: Facts | 
   if (raw.effects.some(endsTransaction)) s.settings.rolledBack();
   if (changesSettings(raw, facts)) s.settings.touch();
   forgetPins(s, raw);
+  // A string is converted as a whole before any of it runs: only what comes after it is read in another way.
+  if (raw.settings.some((c) => 'name' in c && c.name === 'client_encoding')) s.settings.changesEncoding();
   if (facts !== null) noteDefinitions(s, facts);
 }
 

@@ -1,4 +1,6 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
+import type { Need } from './judged.ts';
+import type { SessionState } from './state.ts';
 
 /**
  * Client encodings whose bytes below 0x80 are always ASCII: the parser sees what the server will see. Names as
@@ -47,15 +49,26 @@ export interface DecodedText {
 
 const same = (offset: number): number => offset;
 
+/**
+ * The text of a statement as UTF-8. Where an encoding may have been set that the server has not reported yet, what is
+ * beyond ASCII waits for the report (test: "a text in a pipeline behind a change of client_encoding").
+ */
+export function readText(s: SessionState, text: Buffer): DecodedText | undefined | Need {
+  if (s.settings.reportsDue && !isAscii(text) && !s.env.policies(s.now).effective.unrestricted) {
+    return s.replies.length > 0 ? { kind: 'Answers' } : undefined;
+  }
+  return decodeText(text, s.settings.clientEncoding);
+}
+
 /** undefined: an encoding that cannot be judged, or bytes that are not valid in it, or a NUL. */
-export function decodeText(text: Buffer, clientEncoding: string): DecodedText | undefined {
+function decodeText(text: Buffer, clientEncoding: string): DecodedText | undefined {
   if (text.includes(0)) return undefined;
   if (clientEncoding === 'UTF8' || clientEncoding === 'SQL_ASCII') {
     return isUtf8(text) ? { utf8: text, original: same } : undefined;
   }
   const label = DECODERS[clientEncoding];
   if (label === undefined) return undefined;
-  if (text.every((byte) => byte < 0x80)) return { utf8: text, original: same };
+  if (isAscii(text)) return { utf8: text, original: same };
   return transcode(text, label);
 }
 

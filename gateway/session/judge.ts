@@ -193,6 +193,13 @@ function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verd
       "Set standard_conforming_strings = on; write backslash escapes as E'…'.",
     );
   }
+  const encoding = s.settings.reported.get('server_encoding') ?? 'UTF8';
+  if (raw.folds && SINGLE_BYTE.test(encoding)) {
+    return gatewayDenial(
+      `not understood, so not run: a database in ${encoding} may take capital letters beyond ASCII for small ones`,
+      'Write such names in small letters.',
+    );
+  }
   if (raw.minMajor > s.env.serverMajor) {
     return gatewayDenial(
       `not understood, so not run: the statement uses syntax of PostgreSQL ${raw.minMajor}, which PostgreSQL ${s.env.serverMajor} reads in another way`,
@@ -201,6 +208,9 @@ function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verd
   }
   return null;
 }
+
+/** Server encodings under which names are folded byte by byte, as the locale says. */
+const SINGLE_BYTE = /^(?:LATIN|WIN|KOI8|ISO_8859|SQL_ASCII)/;
 
 function settingRefused(s: Surroundings, raw: RawStatement): (Decision & { verdict: 'Deny' }) | null {
   const { effective } = s.env.policies(s.now);
@@ -261,10 +271,10 @@ function refused(message: string, hint: string): Resolved {
   return { kind: 'Refused', decision: gatewayDenial(message, hint) };
 }
 
-function needsNames({ relations, functions, types, operators }: RawStatement): boolean {
+function needsNames({ relations, functions, types, operators, attributes }: RawStatement): boolean {
   // What the grammar itself writes as pg_catalog's (int, varchar, …) means that in every search path.
   const named = types.some(({ schema }) => schema !== 'pg_catalog');
-  return named || relations.length > 0 || functions.length > 0 || operators.length > 0;
+  return named || [relations, functions, operators, attributes].some((names) => names.length > 0);
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {

@@ -235,6 +235,7 @@ function onReady(s: SessionState, raw: Buffer, body: Buffer): void {
   s.replies.shift();
   for (const running of head.running) s.finish(running, 'Skipped');
   if (status === 'I') endTransaction(s);
+  if (s.replies.length === 0) s.settings.reportsDue = false;
   if (head.question !== null) return;
   if (cutReady(s, head, status)) return;
   s.port.toClient(raw);

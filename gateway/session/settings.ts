@@ -40,11 +40,20 @@ export class Settings {
   #shared = false;
   /** The snapshot of the shared catalogue beside which the answers were given. */
   #catalog: unknown = null;
+  /** What the server reports of its settings may be out of date: it reports before ReadyForQuery, not within a pipeline. */
+  reportsDue = false;
+  #encoding = false;
 
   /** A statement that may change search_path, role or the like has been forwarded. */
   touch(): void {
     this.touched = true;
     this.#forget();
+  }
+
+  /** A statement that sets client_encoding has been forwarded; a rollback would set it once more. */
+  changesEncoding(): void {
+    this.#encoding = true;
+    this.reportsDue = true;
   }
 
   /** A statement that defines something has been forwarded. */
@@ -62,6 +71,7 @@ export class Settings {
   /** The transaction ends, or part of it is rolled back: what was touched may be as it was before. */
   rolledBack(): void {
     if (this.touched) this.#forget();
+    if (this.#encoding) this.reportsDue = true;
     if (this.#ddl) this.#forgetNames();
   }
 
@@ -71,6 +81,7 @@ export class Settings {
     this.touched = false;
     if (this.#ddl) this.#forgetNames();
     const shared = this.#shared;
+    this.#encoding = false;
     this.#ddl = false;
     this.#shared = false;
     return shared;
@@ -112,6 +123,7 @@ export class Settings {
 
   #forget(): void {
     this.known = null;
+    this.reportsDue = true;
     this.#forgetNames();
   }
 

@@ -3,7 +3,7 @@ import type { StatementClass } from './classes.ts';
 import { readsOf } from './columns.ts';
 import { effectsOf, isCounted, isPlannedOnly, returnsRows } from './effects.ts';
 import type { Analysis, Place, RawRelation, RawStatement } from './facts.ts';
-import type { Findings } from './findings.ts';
+import { type Findings, mayFold } from './findings.ts';
 import { freeConstants } from './literals.ts';
 import {
   refineCopy,
@@ -90,6 +90,7 @@ function build(primary: StatementClass, found: Findings): Built {
     readOnly: !found.writes && [...found.classes, ...verbs].every(reads),
     minMajor,
     nesting,
+    folds: found.folds || [...found.functions, ...found.types.values()].some(({ name }) => mayFold(name)),
     unknown,
   };
 }

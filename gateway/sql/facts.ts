@@ -143,6 +143,8 @@ export interface RawStatement {
   readonly asks: boolean;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
+  /** A name has capital letters beyond ASCII, which some databases take for small ones. */
+  readonly folds: boolean;
   /** How deep queries are nested: 1 is a query, 2 one in it. */
   readonly nesting: number;
   /** Its command tag tells how many rows it changes, all of them; of EXECUTE, those that the prepared statement changes. */

@@ -30,6 +30,7 @@ export interface Findings {
   dataModifying: number;
   minMajor: number;
   nesting: number;
+  folds: boolean;
 }
 
 /** Nothing found yet. */
@@ -51,7 +52,13 @@ export function nothing(): Findings {
     dataModifying: 0,
     minMajor: 14,
     nesting: 0,
+    folds: false,
   };
+}
+
+/** The parser leaves letters beyond ASCII as they are, and the tree does not tell which names were quoted. */
+export function mayFold(name: string): boolean {
+  return /[^\0-\x7f]/.test(name) && name !== name.toLowerCase();
 }
 
 /** It need not exist. */

@@ -26,6 +26,7 @@ export function analyzeFunctionCall(fn: KnownFunction, parameters: number): RawS
     minMajor: 14,
     nesting: 0,
     countsRows: false,
+    folds: false,
     unknown,
   };
 }

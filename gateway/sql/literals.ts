@@ -1,5 +1,6 @@
 import { as, type Fields, list, names, qualified, type Typed, unwrap } from './ast.ts';
 import { GRAMMAR } from './grammar.generated.ts';
+import { SYSTEM_COLUMNS } from './nulls.ts';
 
 /** Places of a query where a constant is only computed with: its value changes no fact. */
 const TRANSPARENT = new Set(
@@ -101,10 +102,16 @@ function inConjuncts(where: unknown): number[] {
   return found;
 }
 
+/** Of the columns that every row has, some values are told apart: `tableoid > 0`. */
+function isPlainColumn(node: unknown): boolean {
+  const column = as(node, 'ColumnRef');
+  return column !== undefined && !SYSTEM_COLUMNS.has(names(column.fields)?.at(-1) ?? '');
+}
+
 const COMPARISON = /^(?:pg_catalog\.)?(?:[=<>]|<=|>=|<>)$/;
 
 function inComparison({ kind, name, lexpr, rexpr }: Fields): number[] {
-  const [left, right] = [lexpr, rexpr].map((side) => as(side, 'ColumnRef') !== undefined);
+  const [left, right] = [lexpr, rexpr].map(isPlainColumn);
   if (left === right || !(left || right)) return [];
   switch (kind) {
     case 'AEXPR_OP':

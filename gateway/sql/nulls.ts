@@ -9,7 +9,7 @@ const STRICT = /^(?:[-+*/%=<>]|<=|>=|<>|!?~~?\*?)$/;
 /** What is never NULL itself. */
 const DEFINITE = new Set(['NullTest', 'BooleanTest', 'A_ArrayExpr']);
 /** Columns that every row has. */
-const SYSTEM_COLUMNS = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax']);
+export const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax']);
 const MAX_DEPTH = 16;
 
 /** `x IS NULL`. */

@@ -46,7 +46,9 @@ const $ = 0x24;
 const scratch = Buffer.alloc(4 * MAX_BYTES);
 let made = 0;
 
+/** No text is below the empty one. */
 const EMPTY_STRING = Buffer.from("''");
+const STRING_OF_SOME = Buffer.from("'x'");
 /** An int4, an int8 and a numeric: the server tells their types by their size. */
 const INTEGER = Buffer.from('0');
 const LONG = Buffer.from('3000000000');
@@ -146,7 +148,7 @@ function cutString(text: Buffer, start: number, cuts: number[]): number {
     if (text[at + 1] !== QUOTE) break;
     at++;
   }
-  return cut(cuts, start, at + 1, EMPTY_STRING);
+  return cut(cuts, start, at + 1, at === start + 1 ? EMPTY_STRING : STRING_OF_SOME);
 }
 
 function onlySpace(text: Buffer, from: number, to: number): boolean {

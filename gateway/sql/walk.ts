@@ -14,7 +14,7 @@ import type { StatementClass } from './classes.ts';
 import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
 import type { SyntaxDoor } from './facts.ts';
-import { addRelation, type Findings, NEW, nothing } from './findings.ts';
+import { addRelation, type Findings, mayFold, NEW, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
 import { visitOperators } from './operators.ts';
@@ -140,6 +140,7 @@ const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete
 function visitRelation(fields: Fields, context: Context, found: Findings): void {
   const { schemaname, relname, catalogname } = fields;
   const name = text(relname);
+  if (mayFold(`${text(schemaname)} ${name}`)) found.folds = true;
   if (catalogname !== undefined) found.unknown.push(`the name of another database in front of ${name}`);
   const position = POSITIONS[context.position];
   if (position === undefined) {

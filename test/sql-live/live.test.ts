@@ -71,7 +71,7 @@ function lockContradictions(relations: readonly RawRelation[], { locks }: Outcom
     const writes = planned || uses.some(({ verb }) => verb !== 'Select' && verb !== 'Lock');
     if (mode === 'AccessShareLock' || writes) return [];
     const locked = uses.some(({ verb }) => verb === 'Lock');
-    return mode === 'RowShareLock' && locked ? [] : [`${mode} on ${name}`];
+    return locked ? [] : [`${mode} on ${name}`];
   });
 }
 

@@ -26,12 +26,13 @@ const keyOf = (sql: string) => templateOf(Buffer.from(sql))?.key ?? null;
 describe('a template cuts plain literals', () => {
   test.each([
     ['SELECT a FROM t WHERE id = 123', 'SELECT a FROM t WHERE id = 0'],
-    ["SELECT 'it''s é' , 1.25", "SELECT '' , 0.5"],
+    ["SELECT 'it''s é' , 1.25", "SELECT 'x' , 0.5"],
+    ["SELECT '', ''''", "SELECT '', 'x'"],
     ['SELECT 12345678901', 'SELECT 3000000000'],
     ['UPDATE t SET a = a + -5', 'UPDATE t SET a = a + -0'],
     ['SELECT $1, "a""b", c1, x$1 FROM t', 'SELECT $1, "a""b", c1, x$1 FROM t'],
-    ["SELECT '/* no comment */'", "SELECT ''"],
-    ["SELECT '-- no comment'; SELECT 2", "SELECT ''; SELECT 0"],
+    ["SELECT '/* no comment */'", "SELECT 'x'"],
+    ["SELECT '-- no comment'; SELECT 2", "SELECT 'x'; SELECT 0"],
   ])('%s', (sql, key) => {
     expect(keyOf(sql)).toBe(key);
   });
@@ -87,6 +88,7 @@ test.each([
     'shared',
   ],
   ['DELETE FROM t WHERE 1 = 1', 'DELETE FROM t WHERE 1 = 2', MATTERS],
+  ['DELETE FROM t WHERE tableoid > 0', 'DELETE FROM t WHERE tableoid > 9', MATTERS],
   ['DELETE FROM t WHERE id > 5 OR id <= 5', 'DELETE FROM t WHERE id > 5 OR id <= 1', MATTERS],
   ['DELETE FROM t WHERE id NOT BETWEEN 1 AND 5', 'DELETE FROM t WHERE id NOT BETWEEN 5 AND 1', MATTERS],
   ["DELETE FROM t WHERE a LIKE '%'", "DELETE FROM t WHERE a LIKE 'a'", MATTERS],
@@ -122,7 +124,8 @@ function swap(sql: string, strings: readonly string[], numbers: readonly number[
     const old = text.toString('utf8', cuts[i], cuts[i + 1]);
     made += text.toString('utf8', from, cuts[i]);
     const number = numbers[(i / 2) % numbers.length]!;
-    if (old.startsWith("'")) made += `'${strings[(i / 2) % strings.length]!.replaceAll("'", "''")}'`;
+    if (old.startsWith("'"))
+      made += old === "''" ? old : `'${strings[(i / 2) % strings.length]!.replaceAll("'", "''")}'`;
     else if (old.includes('.')) made += `${number % 1000}.${number % 7}`;
     else made += old.length > 10 ? String(3_000_000_000 + number) : String(number);
     from = cuts[i + 1]!;
@@ -131,10 +134,10 @@ function swap(sql: string, strings: readonly string[], numbers: readonly number[
 }
 
 const LITERALS = [
-  fc.array(
-    fc.oneof(fc.constantFrom('', '%', 'role', 't', '1', "'", "a''b", '--', '/*', '$$', 'pg_class'), fc.string()),
-    { minLength: 1, maxLength: 4 },
-  ),
+  fc.array(fc.oneof(fc.constantFrom('%', 'role', 't', '1', "'", "a''b", '--', '/*', '$$', 'pg_class'), fc.string()), {
+    minLength: 1,
+    maxLength: 4,
+  }),
   fc.array(fc.oneof(fc.nat({ max: 999_999_999 }), fc.constantFrom(0, 1, 5)), { minLength: 1, maxLength: 4 }),
 ] as const;
 
@@ -163,7 +166,11 @@ async function provesEqual(one: string, other: string): Promise<boolean> {
 test('same key, same facts: statements of the corpus with other literals', async () => {
   let shared = 0;
   const run = async (sql: string, strings: readonly string[], numbers: readonly number[]) => {
-    const other = swap(sql, strings.filter((text) => !/[\\\0]/.test(text) && text.isWellFormed()).concat('x'), numbers);
+    const other = swap(
+      sql,
+      strings.filter((text) => text !== '' && !/[\\\0]/.test(text) && text.isWellFormed()).concat('x'),
+      numbers,
+    );
     if (other !== null && (await provesEqual(sql, other))) shared += 1;
   };
   for (const sql of cuttable) await run(sql, ['%', 'role'], [1, 1, 0]);
@@ -233,7 +240,7 @@ test('same key, same facts: any tokens in any order', async () => {
     fc.asyncProperty(any, ...LITERALS, async (sql, strings, numbers) => {
       const other = swap(
         sql,
-        strings.filter((text) => !/[\\\0]/.test(text) && text.isWellFormed()).concat('x'),
+        strings.filter((text) => text !== '' && !/[\\\0]/.test(text) && text.isWellFormed()).concat('x'),
         numbers,
       );
       if (
