@@ -39,6 +39,13 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
   const { relations: byOid, ruleCode } = contents;
   const relations = new Map([...byOid.values()].map((relation) => [key(relation.schema, relation.name), relation]));
   const definitions = new Map<number, RuleDefinition>();
+  const bySchema = new Map<string, readonly CatalogRelation[]>();
+  const relationsOf = (schema: string) => {
+    const known = bySchema.get(schema) ?? [...byOid.values()].filter((one) => schema === '*' || one.schema === schema);
+    // Names of schemas that are not there are anybody's to make up.
+    if (known.length > 0) bySchema.set(schema, known);
+    return known;
+  };
   const functions = new Map<string, CatalogFunction[]>();
   const functionsByOid = new Map<number, CatalogFunction>();
   for (const fn of contents.functions) {
@@ -64,7 +71,7 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     functions: (schema, name) => functions.get(key(schema, name)) ?? [],
     functionByOid: (oid) => functionsByOid.get(oid),
     relationByOid: (oid) => byOid.get(oid),
-    relationsOf: (schema) => [...byOid.values()].filter((one) => schema === '*' || one.schema === schema),
+    relationsOf,
     ruleCode,
     definition: ({ oid }) => definitions.get(oid),
     define: (rule, definition) => definitions.set(rule, definition),
