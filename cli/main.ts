@@ -9,6 +9,7 @@ import { loadProject, loadProposal } from './project.ts';
 import { renderExplanation } from './render-explain.ts';
 import { renderReport } from './render-try.ts';
 import { tryProposal } from './try-proposal.ts';
+import { findUnmatched } from './unmatched.ts';
 import { all, type Call, CommandError, type Options, one, readCall, readPort, UsageError } from './usage.ts';
 
 const HELP = `postern: an identity-aware gateway for PostgreSQL
@@ -75,12 +76,18 @@ const VALIDATE: Command = {
 
 Checks manifests as the API server and the operator would, and says every problem with file, line and field.
 
-${MANIFESTS}`,
-  options: MANIFEST_OPTIONS,
+${MANIFESTS}      --server          Ask the gateway's server as well: databases, roles, relations and functions that it lacks
+`,
+  options: { ...MANIFEST_OPTIONS, server: { type: 'boolean' } },
   async run({ values, positionals }) {
     noMore(positionals);
     const project = loadProject(files(values), one(values, 'gateway'));
     if (!project.ok) return report(project.errors);
+    if (values.has('server')) {
+      const unmatched = await findUnmatched(project.document, project.secrets);
+      if (unmatched.length > 0)
+        return report(unmatched.map(({ policy, path, message }) => project.say(policy, path, message)));
+    }
     const { gateway, policies, listeners } = project.document;
     console.log(
       `PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${count(listeners, 'listener')}, ${count(policies, 'policy')}`,

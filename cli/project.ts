@@ -10,7 +10,13 @@ import { type Loaded, loadManifests } from './manifests.ts';
 
 /** A directory of manifests, checked and compiled. */
 export type Project =
-  | { readonly ok: true; readonly document: ConfigDocument; readonly secrets: SecretSource }
+  | {
+      readonly ok: true;
+      readonly document: ConfigDocument;
+      readonly secrets: SecretSource;
+      /** `file:line: kind/name: field: message` for a policy of the document. */
+      readonly say: (policy: Policy, path: string, message: string) => string;
+    }
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
 
@@ -104,7 +110,10 @@ function build(gateway: PostgresGateway, read: Read & { readonly ok: true }, sec
   if (plan.document === null || errors.length > 0) return { ok: false, errors };
   const secrets = secretsOf(objects, gateway.metadata.namespace);
   const missing = secretsAre === 'Needed' ? missingSecrets(plan.document, secrets) : [];
-  return missing.length > 0 ? { ok: false, errors: missing } : { ok: true, document: plan.document, secrets };
+  if (missing.length > 0) return { ok: false, errors: missing };
+  const say = ({ namespace, name }: Policy, path: string, message: string) =>
+    describeAll([{ object: { kind: 'AccessPolicy', namespace, name, generation: 1 }, path, message }], read)[0]!;
+  return { ok: true, document: plan.document, secrets, say };
 }
 
 function describeAll(problems: readonly Problem[], { ours }: Read & { readonly ok: true }): string[] {

@@ -57,7 +57,8 @@ export function createAlerts(options: AlertsOptions): Alerts {
         }
         const { decision } = record;
         const reason = reasonOf(decision, record.kind);
-        if (reason === null || decision === last) return;
+        const inString = record.kind === 'intent' && record.protocol === 'Simple';
+        if (reason === null || (inString && decision === last)) return;
         last = decision.verdict === 'Deny' ? decision : null;
         metrics.raised(reason);
         if (decision.alert === true) log.warn(fieldsOf(context, record.statement, decision), 'a rule raised an alert');

@@ -15,7 +15,7 @@ import type { SessionState } from './state.ts';
 export function pinsNeeded(s: SessionState): Need | null {
   const { effective } = s.env.policies(s.now);
   if (effective === s.pinnedFor || s.askFailed !== null) return null;
-  if (holds(s.pins, effective.session)) {
+  if (holds(s.pins ?? s.env.pinned, effective.session)) {
     s.pinnedFor = effective;
     return null;
   }
@@ -41,6 +41,6 @@ export function askPins(s: SessionState): void {
 export function forgetPins(s: SessionState, raw: RawStatement): void {
   const resets = raw.settings.some(({ kind }) => kind === 'Reset' || kind === 'ResetAll');
   if (!resets && !raw.effects.some((effect) => effect.kind === 'Discard')) return;
-  s.pins = s.env.pinned;
+  s.pins = null;
   s.pinnedFor = null;
 }

@@ -28,8 +28,9 @@ export class SessionState {
   copyEnded = false;
   /** The rows of what was sent last decide whether it may stay: nothing else is sent before they are known. */
   counting = false;
-  /** Settings that the server has been told to hold the session to, and for which policies that was looked at. */
-  pins: Pins;
+  /** What the server has been told since the start-up packet to hold the session to; null: nothing else. */
+  pins: Pins | null = null;
+  /** The policies for which that was looked at. */
   pinnedFor: EffectivePolicies | null = null;
   /** What remains of a spilled client message goes to the server, or nowhere. */
   spillForwarded = false;
@@ -43,7 +44,6 @@ export class SessionState {
 
   constructor(env: SessionEnvironment, port: SessionPort) {
     this.env = env;
-    this.pins = env.pinned;
     this.port = port;
   }
 

@@ -296,6 +296,29 @@ stringData: {username: app_rw, password: b-secret}
     expect(changes).toContain('NewlyAllowed 1 shop/analysts, rule read secret.salaries:Select');
   });
 
+  test('validate --server says what the server lacks, with file, line and field', async () => {
+    const file = write(
+      `${gateway(world.server.port)}${secrets}`
+        .replace(
+          'relations: ["public.*"]',
+          'relations: ["public.*", public.ordrs, "nope_*.*"]\n      functions: ["public.wipe()", "public.wipe(int)"]',
+        )
+        .replace('role: analyst_ro\n  rules', 'databases: [postgres, shop]\n  role: analyst_ro\n  rules'),
+    );
+    const { code, err } = await postern(['validate', '-f', file, '--server']);
+    const said = err.split('\n').map((line) => line.replace(/^.*policies-\d+\.yaml:\d+: /, ''));
+    expect(said.slice(0, -2)).toEqual([
+      'AccessPolicy/analysts: spec.databases[1]: the server has no database shop',
+      'AccessPolicy/analysts: spec.rules[0].relations[1]: "public.ordrs" matches no relation of database postgres or shop',
+      'AccessPolicy/analysts: spec.rules[0].relations[2]: "nope_*.*" matches no relation of database postgres or shop',
+      'AccessPolicy/analysts: spec.rules[0].functions[1]: "public.wipe(int)" is no function of database postgres or shop',
+    ]);
+    expect(err).toContain('4 problems');
+    expect(code).toBe(1);
+    const good = await postern(['validate', '-f', write(`${gateway(world.server.port)}${secrets}`), '--server']);
+    expect(good).toMatchObject({ code: 0, err: '' });
+  });
+
   test('explain --server knows keys', async () => {
     const args = ['explain', '-f', write(`${gateway(world.server.port)}${secrets}`), '--as', username('analyst')];
     const asked = [...args, '--database', 'postgres', '--server', 'DELETE FROM orders WHERE id = 1'];

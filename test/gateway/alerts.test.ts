@@ -126,6 +126,21 @@ describe('raised', () => {
     });
   });
 
+  test('each time that a prepared statement is denied', async () => {
+    raw.send(parse('SELECT id FROM orders', 's'), encodeSync());
+    await raw.until('Z:I');
+    const guard = policy('guards', 'analyst', null, [
+      rule('closed', { action: 'Deny', statements: ['Select'], relations: ['public.*'] }),
+    ]);
+    world.revise({ policies: [WATCHED, guard] });
+    for (let i = 0; i < 3; i++) {
+      raw.send(bind('', 's'), encodeExecute('', 0), encodeSync());
+      expect(await raw.until('Z:I')).toBe('E:42501 Z:I');
+    }
+    await told(3);
+    expect(receiver.received.map(({ event }) => event.data.rule)).toEqual(['closed', 'closed', 'closed']);
+  });
+
   test('once in the extended protocol, where it is refused', async () => {
     raw.send(parse('DROP TABLE orders'), bind(), encodeExecute('', 0), encodeSync());
     await raw.until('Z:I');
