@@ -70,10 +70,10 @@ async function best(times: number, once: (i: number) => void | Promise<void>): P
 async function costs(analyzer: Analyzer): Promise<DecisionCost[]> {
   const buffers = Array.from({ length: 1000 }, (_, i) => Buffer.from(`${TEXT}${i}`));
   const known = Buffer.from(`${TEXT}$1`);
-  decideAll(await analyzer.analyze(known));
-  decideAll(await analyzer.analyze(buffers[0]!));
+  decideAll(await analyzer.analyze(known, 'bench'));
+  decideAll(await analyzer.analyze(buffers[0]!, 'bench'));
   const now = (text: Buffer): Analysis => {
-    const analysis = analyzer.analyze(text);
+    const analysis = analyzer.analyze(text, 'bench');
     if (analysis instanceof Promise) throw new Error('not known');
     return analysis;
   };
@@ -81,7 +81,7 @@ async function costs(analyzer: Analyzer): Promise<DecisionCost[]> {
     {
       name: 'cold: parsed by a worker',
       microseconds: await best(300, async (i) =>
-        decideAll(await analyzer.analyze(Buffer.from(`${TEXT}${i} AND a${i} = 0`))),
+        decideAll(await analyzer.analyze(Buffer.from(`${TEXT}${i} AND a${i} = 0`), 'bench')),
       ),
     },
     { name: 'cached by exact text', microseconds: await best(50_000, () => decideAll(now(known))) },

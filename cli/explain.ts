@@ -92,7 +92,7 @@ function noRole({ user, role }: ExplainOptions, offered: readonly string[]): str
 async function analyze(text: Buffer, statementBytes: number) {
   const analyzer = await createAnalyzer({ workers: 1, statementBytes, watchdog: 5000, cacheBytes: 0 });
   try {
-    return await analyzer.analyze(text);
+    return await analyzer.analyze(text, 'explain');
   } finally {
     await analyzer.close();
   }

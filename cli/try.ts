@@ -98,7 +98,7 @@ class Replay {
   /** What the text says; null: there is none, or it is not understood. */
   async #read({ text }: RecordedStatement): Promise<RawStatement | null | 'several'> {
     if (text === null) return null;
-    const analysis = await this.#analyzer.analyze(Buffer.from(text));
+    const analysis = await this.#analyzer.analyze(Buffer.from(text), 'try');
     if (analysis.kind !== 'Statements') return null;
     return analysis.statements.length > 1 ? 'several' : (analysis.statements[0] ?? null);
   }

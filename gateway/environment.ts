@@ -80,7 +80,7 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
     policies,
     analyze(text) {
       if (late?.text.equals(text) === true) return late.analysis;
-      const answer = shared.analyzer.analyze(text);
+      const answer = shared.analyzer.analyze(text, identity.username);
       if (!(answer instanceof Promise)) return answer;
       const copy = Buffer.from(text);
       void answer.then((analysis) => {

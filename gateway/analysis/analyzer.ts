@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Analysis } from '../sql/facts.ts';
 import { KnownTexts, type Lookup } from './known.ts';
 import type { Answer } from './protocol.ts';
+import { FairQueue } from './queue.ts';
 
 export interface AnalyzerOptions {
   readonly workers: number;
@@ -15,8 +16,11 @@ export interface AnalyzerOptions {
 
 /** Texts to facts, by threads that may hang or break without harm to anybody else. */
 export interface Analyzer {
-  /** The answer at once where it is known, else later. Never rejects. `text` is valid UTF-8 without NUL. */
-  analyze(text: Buffer): Analysis | Promise<Analysis>;
+  /**
+   * The answer at once where it is known, else later. Never rejects. `text` is valid UTF-8 without NUL; `client` is whose
+   * turn it takes.
+   */
+  analyze(text: Buffer, client: string): Analysis | Promise<Analysis>;
   close(): Promise<void>;
   readonly stats: { hits: number; misses: number; restarts: number; timeouts: number };
 }
@@ -24,6 +28,7 @@ export interface Analyzer {
 interface Job {
   readonly id: number;
   readonly lookup: Lookup;
+  readonly client: string;
   readonly done: (analysis: Analysis) => void;
 }
 
@@ -50,7 +55,7 @@ class Pool implements Analyzer {
   readonly #options: AnalyzerOptions;
   readonly #known: KnownTexts;
   readonly #pending = new Map<string, Promise<Analysis>>();
-  readonly #waiting: Job[] = [];
+  readonly #waiting: FairQueue<Job>;
   readonly #threads: Thread[] = [];
   #closed = false;
   #nextId = 1;
@@ -58,6 +63,8 @@ class Pool implements Analyzer {
   constructor(options: AnalyzerOptions) {
     this.#options = options;
     this.#known = new KnownTexts(options.cacheBytes);
+    // One thread is always left for others, where there is more than one.
+    this.#waiting = new FairQueue(Math.max(1, options.workers - 1));
   }
 
   async start(): Promise<void> {
@@ -66,7 +73,7 @@ class Pool implements Analyzer {
     await Promise.all(this.#threads.map((thread) => thread.ready));
   }
 
-  analyze(text: Buffer): Analysis | Promise<Analysis> {
+  analyze(text: Buffer, client: string): Analysis | Promise<Analysis> {
     if (text.length > this.#options.statementBytes) {
       return {
         kind: 'NotUnderstood',
@@ -80,19 +87,20 @@ class Pool implements Analyzer {
       return found;
     }
     this.stats.misses += 1;
-    return this.#pending.get(found.exact) ?? this.#submit(found);
+    return this.#pending.get(found.exact) ?? this.#submit(found, client);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const job of this.#waiting.splice(0)) job.done(CLOSED);
+    for (const job of this.#waiting.drain()) job.done(CLOSED);
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
-  #submit(lookup: Lookup): Promise<Analysis> {
+  #submit(lookup: Lookup, client: string): Promise<Analysis> {
     if (this.#closed) return Promise.resolve(CLOSED);
     const promise = new Promise<Analysis>((done) => {
-      this.#waiting.push({ id: this.#nextId++, lookup: { ...lookup, text: Buffer.from(lookup.text) }, done });
+      const copy = { ...lookup, text: Buffer.from(lookup.text) };
+      this.#waiting.push(client, { id: this.#nextId++, lookup: copy, client, done });
     });
     this.#pending.set(lookup.exact, promise);
     void promise.then(() => this.#pending.delete(lookup.exact));
@@ -102,14 +110,17 @@ class Pool implements Analyzer {
 
   #dispatch(): void {
     for (const thread of this.#threads) {
-      if (this.#waiting.length === 0) return;
-      if (thread.free) thread.run(this.#waiting.shift()!);
+      if (!thread.free) continue;
+      const job = this.#waiting.take();
+      if (job === undefined) return;
+      thread.run(job);
     }
   }
 
   readonly #callbacks: ThreadCallbacks = {
     free: () => this.#dispatch(),
     done: (job, { analysis, free, restarted }) => {
+      this.#waiting.done(job.client);
       if (restarted) this.stats.restarts += 1;
       else this.#known.remember(job.lookup, analysis, free);
       job.done(analysis);
@@ -117,6 +128,7 @@ class Pool implements Analyzer {
     lost: (job, timedOut) => {
       this.stats.restarts += 1;
       if (timedOut) this.stats.timeouts += 1;
+      if (job !== null) this.#waiting.done(job.client);
       job?.done(this.#closed ? CLOSED : SLOW);
     },
   };

@@ -5,6 +5,7 @@
 import { parentPort } from 'node:worker_threads';
 import { analyzeText, freeIn } from '../sql/analyze.ts';
 import type { Analysis } from '../sql/facts.ts';
+import { MAX_BYTES } from '../sql/template.ts';
 import { loadParser, type Parser, SqlSyntaxError } from './parser.ts';
 import type { Answer, Job } from './protocol.ts';
 
@@ -29,7 +30,7 @@ function say(message: Answer): void {
 function analyze(text: Buffer): { analysis: Analysis; free: number[]; damaged: boolean } {
   try {
     const tree = parser.parse(text.toString('utf8'));
-    return { analysis: analyzeText(tree, text), free: freeIn(tree), damaged: false };
+    return { analysis: analyzeText(tree, text), free: text.length > MAX_BYTES ? [] : freeIn(tree), damaged: false };
   } catch (error) {
     if (error instanceof SqlSyntaxError) {
       const { message, position } = error;

@@ -193,6 +193,7 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
     }
     case 'AEXPR_OP_ANY':
     case 'AEXPR_OP_ALL':
+      if (as(right, 'SubLink')?.subLinkType === 'ARRAY_SUBLINK') return compile(asSubLink(fields), scope);
       return compileArray(node, right, kind === 'AEXPR_OP_ANY', (item) => compared(operator, item), scope);
     case 'AEXPR_BETWEEN':
     case 'AEXPR_NOT_BETWEEN':
@@ -206,6 +207,12 @@ function compileOperator(node: unknown, fields: Fields, scope: Scope): Test {
     default:
       return atom(node, scope);
   }
+}
+
+/** `id = ANY (ARRAY(SELECT …))` is `id = ANY (SELECT …)`. */
+function asSubLink({ kind, name, lexpr, rexpr }: Fields): unknown {
+  const subLinkType = kind === 'AEXPR_OP_ANY' ? 'ANY_SUBLINK' : 'ALL_SUBLINK';
+  return { SubLink: { ...as(rexpr, 'SubLink'), subLinkType, testexpr: lexpr, operName: name } };
 }
 
 /** IS [NOT] DISTINCT FROM, which tells NULL from the rest. */

@@ -6,6 +6,11 @@ import { keyOf, type Scope } from './values.ts';
 
 /** Operators that give NULL for a NULL, and for nothing else. */
 const STRICT = /^(?:[-+*/%=<>]|<=|>=|<>|!?~~?\*?)$/;
+const STRICT_FUNCTIONS = new Set(
+  'length char_length octet_length lower upper initcap btrim ltrim rtrim abs round floor ceil ceiling trunc md5 reverse'.split(
+    ' ',
+  ),
+);
 /** What is never NULL itself. */
 const DEFINITE = new Set(['NullTest', 'BooleanTest', 'A_ArrayExpr']);
 /** Columns that every row has. */
@@ -28,6 +33,13 @@ export function isNull(node: unknown, scope: Scope, depth = 0): Test {
       return isNull(fields.arg, scope, depth + 1);
     case 'RowExpr':
       return every(list(fields.args).map((arg) => isNull(arg, scope, depth + 1)));
+    case 'MinMaxExpr':
+    case 'CoalesceExpr':
+      return every(list(fields.args).map((arg) => isNull(arg, scope, depth + 1)));
+    case 'FuncCall': {
+      if (!STRICT_FUNCTIONS.has(names(fields.funcname)?.at(-1) ?? '')) return atom(node, scope);
+      return some(list(fields.args).map((arg) => isNull(arg, scope, depth + 1)));
+    }
     case 'SubLink':
       return fields.subLinkType === 'EXISTS_SUBLINK' ? constantly(false) : atom(node, scope);
     case 'BoolExpr':

@@ -1,6 +1,7 @@
 import { as, type Fields, isFixed, list, names, unwrap } from './ast.ts';
 import { alwaysTrue, neverTrue, trueUnlessNull } from './conditions.ts';
 import type { RawReach } from './facts.ts';
+import { fold } from './fold.ts';
 import { fingerprint, mentions, type Target, within } from './target.ts';
 
 /** IN lists up to this length count as keys. */
@@ -96,7 +97,8 @@ function existsRestricts(fields: Fields, target: Target, negated: boolean, depth
 /** Which expressions are known before the statement looks at any row. */
 export type Keys = (node: unknown) => boolean;
 
-const CONSTANTS: Keys = isFixed;
+/** `2 + 3` as well. */
+const CONSTANTS: Keys = (node) => isFixed(node) || fold(node)?.type === 'number';
 
 /** Columns that top-level conjuncts equate with constants or parameters. */
 function equated(where: unknown, target: Target, keys: Keys): string[] {

@@ -1,7 +1,7 @@
 import { as, type Fields, list, names, unwrap } from './ast.ts';
 import { compare } from './comparisons.ts';
 import { fold } from './fold.ts';
-import { twinName } from './target.ts';
+import { twinName, within } from './target.ts';
 import { constantly, every, some, type Test } from './truth.ts';
 import { keyOf, type Scope, sideOf } from './values.ts';
 
@@ -146,10 +146,20 @@ function rowsOf(query: Fields, scope: Scope): Scope | undefined {
   const items = list(query.fromClause);
   if (query.fromClause === undefined) return scope;
   const find = withOf(query, scope);
+  if (items.every(hasRows)) return { ...scope, target: within(query, { ...scope.target, find }) };
   const alias = items.length === 1 ? twinName(items[0], { ...scope.target, find }) : null;
   if (alias === null) return undefined;
   const twins = new Set([...scope.target.twins, alias]);
   return { ...scope, target: { ...scope.target, find, alone: true, inner: true, twins } };
+}
+
+/** `(SELECT 1) x`, `(VALUES (1), (2)) v`, `generate_series(1, 5)`: not a table that may be empty. */
+function hasRows(item: unknown): boolean {
+  const typed = unwrap(item);
+  if (typed?.type === 'RangeFunction') return true;
+  const query = as(typed?.fields.subquery, 'SelectStmt');
+  const filtered = ['fromClause', 'whereClause', 'limitCount', 'limitOffset', 'larg', 'havingClause'];
+  return query !== undefined && filtered.every((field) => query[field] === undefined);
 }
 
 /** Its own common table expressions come first. */

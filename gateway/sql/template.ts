@@ -12,7 +12,7 @@ export interface Template {
 }
 
 /** Longer texts seldom come twice. */
-const MAX_BYTES = 4096;
+export const MAX_BYTES = 4096;
 
 // What a byte may begin. Whatever is not listed is refused: control characters, backslashes, everything beyond ASCII.
 const COPIED = 1;

@@ -147,8 +147,11 @@ function limitsOf(node: unknown, scope: Scope): Limits {
   const typed = unwrap(node);
   const fields = typed?.fields ?? {};
   switch (typed?.type) {
-    case 'FuncCall':
-      return atLeast(LEAST[names(fields.funcname)?.at(-1) ?? '']);
+    case 'FuncCall': {
+      const name = names(fields.funcname)?.at(-1) ?? '';
+      const keys = name === 'abs' ? list(fields.args).map((arg) => keyOf(arg, scope).key) : [];
+      return { ...atLeast(LEAST[name]), atLeast: keys };
+    }
     case 'MinMaxExpr':
       return extreme(fields.op === 'IS_GREATEST', list(fields.args), scope);
     case 'SubLink':

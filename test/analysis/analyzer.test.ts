@@ -7,11 +7,11 @@ beforeAll(async () => {
 });
 afterAll(() => analyzer.close());
 
-const ask = async (text: string) => analyzer.analyze(Buffer.from(text));
+const ask = async (text: string) => analyzer.analyze(Buffer.from(text), 'me');
 
 test('a text is parsed once and known afterwards', async () => {
   const first = await ask('SELECT 1 AS known');
-  const again = analyzer.analyze(Buffer.from('SELECT 1 AS known'));
+  const again = analyzer.analyze(Buffer.from('SELECT 1 AS known'), 'me');
   expect(again).toBe(first);
 });
 
@@ -60,7 +60,7 @@ test('a text longer than the limit is not understood', async () => {
 test('the watchdog answers for a text that takes too long, and others go on', async () => {
   const hasty = await createAnalyzer({ workers: 1, statementBytes: 1 << 20, watchdog: 1, cacheBytes: 1 << 20 });
   try {
-    const slow = hasty.analyze(Buffer.from(`SELECT ${'(1),'.repeat(100_000)}1`));
+    const slow = hasty.analyze(Buffer.from(`SELECT ${'(1),'.repeat(100_000)}1`), 'me');
     expect(await slow).toMatchObject({ kind: 'NotUnderstood' });
     expect(hasty.stats.timeouts).toBe(1);
   } finally {

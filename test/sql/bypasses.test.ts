@@ -105,7 +105,9 @@ test.each([
   ],
   ['a comment of a megabyte', `/*${'x'.repeat(1 << 20)}*/ DELETE FROM t`],
 ])('facts take linear time: %s', (_, sql) => {
-  const started = performance.now();
+  // Of this process alone: what else the machine does is no matter.
+  const started = process.cpuUsage();
   expect(facts(sql).relations).not.toEqual([]);
-  expect(performance.now() - started).toBeLessThan(4000);
+  const { user, system } = process.cpuUsage(started);
+  expect((user + system) / 1000).toBeLessThan(4000);
 });

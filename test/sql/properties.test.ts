@@ -44,7 +44,7 @@ const AROUND_ANY: readonly (readonly [what: string, around: (sql: string) => str
   ['EXPLAIN ANALYZE', (sql) => `EXPLAIN (ANALYZE) ${sql}`],
   ['PREPARE', (sql) => `PREPARE zz AS ${sql}`],
   ['a function', (sql) => `CREATE FUNCTION zz() RETURNS void BEGIN ATOMIC ${sql}; END`],
-  ['a rule', (sql) => `CREATE RULE zz AS ON INSERT TO zy DO ALSO (${sql.replace(/ returning .*$/, '')})`],
+  ['a rule', (sql) => `CREATE RULE zz AS ON INSERT TO zy DO ALSO (${sql})`],
   ['COPY', (sql) => `COPY (${sql}) TO STDOUT`],
 ];
 const AROUND_QUERY: readonly (readonly [what: string, around: (sql: string) => string])[] = [
@@ -72,14 +72,14 @@ describe('facts of a statement are within those of the statement around it', () 
 
   test.each(AROUND_ANY)('%s', (_, around) => {
     const seen = { count: 0 };
-    fc.assert(fc.property(statements.map(plainText), check(around, seen)), { numRuns: fuzzRuns(300) });
-    expect(seen.count).toBeGreaterThan(100);
+    fc.assert(fc.property(statements.map(plainText), check(around, seen)), { numRuns: fuzzRuns(80) });
+    expect(seen.count).toBeGreaterThan(30);
   });
 
   test.each(AROUND_QUERY)('%s', (_, around) => {
     const seen = { count: 0 };
-    fc.assert(fc.property(queries.map(plainText), check(around, seen)), { numRuns: fuzzRuns(300) });
-    expect(seen.count).toBeGreaterThan(100);
+    fc.assert(fc.property(queries.map(plainText), check(around, seen)), { numRuns: fuzzRuns(80) });
+    expect(seen.count).toBeGreaterThan(30);
   });
 });
 
@@ -92,9 +92,9 @@ test('comments, space, case and quoting change no fact', () => {
       seen += 1;
       expect(parsed(styledText(tokens, style))).toEqual(facts);
     }),
-    { numRuns: fuzzRuns(2000) },
+    { numRuns: fuzzRuns(400) },
   );
-  expect(seen).toBeGreaterThan(1000);
+  expect(seen).toBeGreaterThan(150);
 });
 
 test('a statement has the same facts alone and among others', () => {
@@ -104,6 +104,6 @@ test('a statement has the same facts alone and among others', () => {
       if (first === null || second === null) return;
       expect(factsOf(`${one}; ${other}`)).toEqual([first, second]);
     }),
-    { numRuns: fuzzRuns(500) },
+    { numRuns: fuzzRuns(100) },
   );
 });

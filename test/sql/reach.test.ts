@@ -5,6 +5,10 @@ const reachOf = (condition: string) =>
   factsOf(`DELETE FROM t WHERE ${condition}`)[0]!.relations.find(({ verb }) => verb === 'Delete')!.reach!;
 
 test.each([
+  'id = ANY (ARRAY(SELECT id FROM t))',
+  'EXISTS (SELECT 1 FROM (SELECT 1) x WHERE t.id = t.id)',
+  'EXISTS (SELECT FROM generate_series(1, 1) WHERE t.id = t.id)',
+  'EXISTS (SELECT 1 FROM (VALUES (1), (2)) v WHERE t.id IS NULL OR t.id IS NOT NULL)',
   '1=1',
   'id = id',
   'not false',
@@ -225,6 +229,9 @@ test.each([
   'id in (select s.id from s, t where s.id = t.id)',
   '($1 is null or id = $1)',
   'id = coalesce($1, id)',
+  'EXISTS (SELECT 1 FROM (SELECT 1 WHERE false) x WHERE t.id = t.id)',
+  'EXISTS (SELECT 1 FROM (SELECT 5 AS id) x WHERE t.id = x.id)',
+  'id = ANY (ARRAY(SELECT x FROM s))',
 ])('may leave rows out: %s', (condition) => {
   expect(reachOf(condition)).toMatchObject({ floor: 'Filtered', values: false });
   expect(reachOf(condition).openIfNotNull).toBe(undefined);
