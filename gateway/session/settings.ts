@@ -41,7 +41,7 @@ export class Settings {
   touched = false;
   /**
    * What was sent may have changed how the server reads the next text, and it has not reported so yet: it does so with
-   * ReadyForQuery alone. Test: "a text that is sent behind a change of how texts are read waits for the server's word".
+   * ReadyForQuery alone. Test: "a name that is sent behind a change of client_encoding is judged as the server will read it".
    */
   readingUnknown = false;
   /** The open transaction contains such a change: an error takes it back at once. */

@@ -118,7 +118,7 @@ test('a client that sends without end while the server owes it answers is not re
   for (let i = 0; i < 200; i++) client.write(queries);
   await expect.poll(() => clientSide.isPaused(), { timeout: 5000 }).toBe(true);
   const read = clientSide.bytesRead;
-  expect(read).toBeLessThan(queries.length * 50);
+  expect(read).toBeLessThan(queries.length * 80); // of 200: what 32,768 are, and some chunks on their way
   const answer = Buffer.concat([encodeCommandComplete('SELECT 0'), encodeReadyForQuery('I')]);
   server.write(Buffer.concat(Array.from({ length: 30_000 }, () => answer)));
   client.resume();
