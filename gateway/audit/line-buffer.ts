@@ -1,7 +1,7 @@
 /** Where a record's index and uid stand in a line; what follows begins with the quote that ends the uid. */
 export const PLACE: unique symbol = Symbol('place');
 
-/** A piece of a line: bytes rendered before, text, an integer that is not negative, or the place. */
+/** A piece of a line: bytes rendered before, text, a number that is not negative and has three decimals at most, or the place. */
 export type Part = Buffer | string | number | typeof PLACE;
 
 const INITIAL_BYTES = 64 << 10;
@@ -36,7 +36,7 @@ export class LineBuffer {
         at = this.#integer(index, at);
         this.#bytes.set(uid, at);
         at = this.#integer(index, at + uid.length);
-      } else if (typeof part === 'number') at = this.#integer(part, at);
+      } else if (typeof part === 'number') at = this.#number(part, at);
       else if (typeof part === 'string') at += this.#bytes.write(part, at, 'utf8');
       else {
         this.#bytes.set(part, at);
@@ -52,7 +52,7 @@ export class LineBuffer {
     let most = 1;
     for (const part of parts) {
       if (part === PLACE) most += 40 + uid.length;
-      else if (typeof part === 'number') most += 20;
+      else if (typeof part === 'number') most += 24;
       else most += typeof part === 'string' ? 3 * part.length : part.length;
     }
     const needed = this.#length + most;
@@ -60,6 +60,20 @@ export class LineBuffer {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.length));
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
+  }
+
+  /** As JSON has it: no zeros at the end. */
+  #number(value: number, at: number): number {
+    if (Number.isInteger(value)) return this.#integer(value, at);
+    const thousandths = Math.round(value * 1000);
+    let end = this.#integer(Math.floor(thousandths / 1000), at);
+    this.#bytes[end++] = 0x2e;
+    let rest = thousandths % 1000;
+    for (let digit = 100; rest > 0; digit /= 10) {
+      this.#bytes[end++] = 0x30 + Math.floor(rest / digit);
+      rest %= digit;
+    }
+    return end;
   }
 
   #integer(value: number, at: number): number {

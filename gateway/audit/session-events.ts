@@ -61,9 +61,8 @@ export class SessionEvents {
   readonly #outcomeActor: string;
   readonly #outcomeMetadata: Buffer;
   readonly #intents = new Map<string, StatementParts>();
-  readonly #outcomes = new Map<Activity, Partial<Record<OutcomeRecord['status'], OutcomeParts>>>();
-  #lastTag: string | null = null;
-  #tagEnd: Part = '';
+  readonly #outcomes = new Map<OutcomeRecord['status'], Map<Activity, OutcomeParts>>();
+  readonly #tags = new Map<string, Buffer>();
 
   constructor(log: LogIdentity, context: SessionContext, audit: Pick<Audit, 'redaction' | 'recording'>) {
     this.#log = log;
@@ -165,7 +164,7 @@ export class SessionEvents {
     const { head, status, time, bytes, tail } = this.#outcomeParts(activityOf(record.primary), record.status);
     const line: Part[] = [head, Math.round(record.duration), this.#outcomeMetadata, PLACE, status];
     if (record.sqlstate !== null) line.push(`"status_code":${quote(record.sqlstate)},`);
-    line.push(time, record.time, bytes, record.bytes, `,"duration":${fine(record.duration)},`);
+    line.push(time, record.time, bytes, record.bytes, ',"duration":', fine(record.duration), ',');
     line.push(tail, record.rows, ',"statement":', record.statement);
     line.push(record.tag === null ? '}}}' : this.#tag(record.tag));
     return line;
@@ -173,10 +172,11 @@ export class SessionEvents {
 
   /** What does not change in the outcomes of one activity and status. */
   #outcomeParts(activity: Activity, status: OutcomeRecord['status']): OutcomeParts {
-    const known = this.#outcomes.get(activity);
-    if (known?.[status] !== undefined) return known[status];
+    const ofStatus = this.#outcomes.get(status) ?? new Map<Activity, OutcomeParts>();
+    const known = ofStatus.get(activity);
+    if (known !== undefined) return known;
     const parts = this.#renderOutcome(activity, status);
-    this.#outcomes.set(activity, { ...known, [status]: parts });
+    this.#outcomes.set(status, ofStatus.set(activity, parts));
     return parts;
   }
 
@@ -193,13 +193,13 @@ export class SessionEvents {
     };
   }
 
-  /** The end of an outcome; the same tag comes again and again. */
+  /** The end of an outcome; the same few tags come again and again. */
   #tag(tag: string): Part {
-    if (tag !== this.#lastTag) {
-      this.#lastTag = tag;
-      this.#tagEnd = Buffer.from(`,"tag":${quote(tag)}}}}`);
-    }
-    return this.#tagEnd;
+    const known = this.#tags.get(tag);
+    if (known !== undefined) return known;
+    const end = Buffer.from(`,"tag":${quote(tag)}}}}`);
+    if (this.#tags.size < MAX_RENDERED) this.#tags.set(tag, end);
+    return end;
   }
 
   #session(): Readonly<Record<string, unknown>> {

@@ -110,7 +110,7 @@ export class Writer {
     }
     this.#batch.line(draft, this.#next, this.#uid);
     this.#next++;
-    this.#lazyTimer ??= setTimeout(() => this.#flush(false), LAZY_MS);
+    this.#lazyTimer ??= setTimeout(() => this.#onLazyTimer(), LAZY_MS);
   }
 
   /** A record could not be rendered: whoever settles next must not believe that it is there. */
@@ -154,10 +154,14 @@ export class Writer {
     }
   }
 
+  /** Runs on past the writes that took its records along: setting a timer anew for each would cost more. */
+  #onLazyTimer(): void {
+    this.#lazyTimer = null;
+    if (this.#batch.length > 0) this.#flush(false);
+  }
+
   #flush(force: boolean): void {
     this.#scheduled = false;
-    clearTimeout(this.#lazyTimer ?? undefined);
-    this.#lazyTimer = null;
     const waiting = this.#waiting;
     this.#waiting = [];
     const error = this.#write(force) ?? this.#renderFailure;

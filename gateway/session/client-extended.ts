@@ -149,7 +149,7 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
     verdict !== null &&
     !timed &&
     verdict.effective === effective &&
-    raw.effects.length === 0 &&
+    raw.effects.every(({ kind }) => kind === 'Transaction') &&
     verdict.catalog === s.env.catalog() &&
     verdict.epoch === s.settings.epoch;
   if (fresh) return verdict.judged;
@@ -174,7 +174,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   if (s.names.isUncertain(s.names.statements, key)) return ANSWERS;
   const statement = s.names.statements.get(key) ?? unseen(s, message.statement);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
-  const judged = exhausted(s.surroundings(), statement.raw, 0) ?? judgePrepared(s, statement);
+  const judged = exhausted(s, statement.raw, 0) ?? judgePrepared(s, statement);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
@@ -202,7 +202,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   const portal = s.names.portals.get(key) ?? unseenPortal(s, name);
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
-  const over = continued === null ? exhausted(s.surroundings(), portal.statement.raw, 0) : null;
+  const over = continued === null ? exhausted(s, portal.statement.raw, 0) : null;
   const whole = over ?? judgePrepared(s, portal.statement);
   if ('kind' in whole) return whole;
   const judged = maxRows > 0 ? inParts(whole) : whole;

@@ -22,7 +22,7 @@ export function onFunctionCallHead(s: SessionState, step: Step): Need | null {
 }
 
 function callFunction(s: SessionState, step: Step, call: FunctionCallHead): Need | null {
-  const judged = exhausted(s.surroundings(), null, 0) ?? judgeCall(s, call.functionOid, call.parameterCount);
+  const judged = exhausted(s, null, 0) ?? judgeCall(s, call.functionOid, call.parameterCount);
   if ('kind' in judged) return judged;
   const { formats } = call;
   const parameters = call.parameters.map((value, i) => {

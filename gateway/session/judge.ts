@@ -107,7 +107,11 @@ export function cancelledByUser(raw: RawStatement | null): Judged {
  * Refuses a statement whose identity has used up what it may use; null: it may go on. Ends of transactions always may:
  * what was done within the limits is not lost by them.
  */
-export function exhausted(s: Surroundings, raw: RawStatement | null, ahead: number): Judged | null {
+export function exhausted(
+  s: Pick<Surroundings, 'env' | 'now'>,
+  raw: RawStatement | null,
+  ahead: number,
+): Judged | null {
   if (raw?.effects.some(endsTransaction) === true) return null;
   const decision = s.env.usage.exhausted(s.now, ahead);
   if (decision === null) return null;

@@ -105,8 +105,9 @@ export function undoneBeyond(s: SessionState, head: Reply, tag: string | null): 
     return true;
   }
   const { bound } = running;
+  if (bound === null) return false;
   const rows = tag === null ? null : rowsOfTag(tag);
-  if (bound === null || (rows !== null && rows <= bound.rows)) return false;
+  if (rows !== null && rows <= bound.rows) return false;
   const refusal = tooMany(bound, rows);
   s.finish(running, 'Cancelled', refusal.code, tag);
   if (head.kind === 'Query') {

@@ -14,7 +14,7 @@ import { undoneBeyond } from './max-rows.ts';
 import type { Portal, Undo } from './names.ts';
 import { readRows } from './question.ts';
 import { encodeRefusal, SQLSTATE } from './refusal.ts';
-import type { Reply } from './replies.ts';
+import type { Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** A complete message of the server: relayed, swallowed, or answered with something of ours. */
@@ -58,7 +58,7 @@ export function onServerMessage(s: SessionState, step: Step): void {
 
 /** Bytes of FunctionCallResponse: streamed, as its value may be large. */
 export function onFunctionResult(s: SessionState, step: Step): void {
-  const [running] = expect(s, 'FunctionCall').running;
+  const [running] = expect(s, CALLS).running;
   if (running !== undefined) {
     running.bytes += step.length;
     if (step.count > 0) s.finish(running, 'Completed');
@@ -66,7 +66,16 @@ export function onFunctionResult(s: SessionState, step: Step): void {
   s.port.toClient(step);
 }
 
-function expect(s: SessionState, ...kinds: readonly Reply['kind'][]): Reply {
+/** What a message of the server may answer. */
+const CALLS: readonly ReplyKind[] = ['FunctionCall'];
+const DESCRIBED: readonly ReplyKind[] = ['Query', 'DescribeStatement', 'DescribePortal', 'Execute'];
+const STATEMENT: readonly ReplyKind[] = ['DescribeStatement'];
+const RUN: readonly ReplyKind[] = ['Query', 'Execute'];
+const EXECUTED: readonly ReplyKind[] = ['Execute'];
+const ENDED: readonly ReplyKind[] = ['Query', 'Sync', 'FunctionCall'];
+const NAMED = { Parse: ['Parse'], Bind: ['Bind'], Close: ['Close'] } as const;
+
+function expect(s: SessionState, kinds: readonly ReplyKind[]): Reply {
   const head = s.replies.head();
   if (head === undefined || !kinds.includes(head.kind)) {
     // Never guess: a wrong attribution would show one statement's rows under another's verdict.
@@ -83,7 +92,7 @@ function relay(s: SessionState, step: Step): void {
 }
 
 function onNamed(s: SessionState, step: Step, kind: 'Parse' | 'Bind' | 'Close'): void {
-  const head = expect(s, kind);
+  const head = expect(s, NAMED[kind]);
   s.replies.shift();
   if (head.question !== null) return;
   abandonReplaced(s, head.undo);
@@ -100,19 +109,19 @@ export function abandonReplaced(s: SessionState, changes: readonly Undo[]): void
 }
 
 function onDescription(s: SessionState, step: Step): void {
-  const head = expect(s, 'Query', 'DescribeStatement', 'DescribePortal', 'Execute');
+  const head = expect(s, DESCRIBED);
   if (head.kind === 'DescribeStatement' || head.kind === 'DescribePortal') s.replies.shift();
   if (head.question === null && head.cut === null) s.port.toClient(step);
 }
 
 function onParameters(s: SessionState, step: Step): void {
-  const { describes } = expect(s, 'DescribeStatement');
+  const { describes } = expect(s, STATEMENT);
   if (describes !== null) describes.parameterTypes = decodeParameterDescription(step.body).parameterTypes;
   s.port.toClient(step);
 }
 
 function onComplete(s: SessionState, step: Step, tag: string | null): void {
-  const head = expect(s, 'Query', 'Execute');
+  const head = expect(s, RUN);
   s.copyIn = false;
   if (head.question !== null) {
     head.question.done(readRows(head.question.chunks));
@@ -135,7 +144,7 @@ function onComplete(s: SessionState, step: Step, tag: string | null): void {
 }
 
 function onSuspended(s: SessionState, step: Step): void {
-  const head = expect(s, 'Execute');
+  const head = expect(s, EXECUTED);
   const [running] = head.running;
   if (undoneBeyond(s, head, null)) return;
   if (running !== undefined) running.suspended = true;
@@ -145,7 +154,7 @@ function onSuspended(s: SessionState, step: Step): void {
 }
 
 function onCopyIn(s: SessionState, step: Step): void {
-  expect(s, 'Query', 'Execute');
+  expect(s, RUN);
   s.copyIn = true;
   s.copyEnded = s.replies.dropSyncsOfCopy().ended;
   s.port.toClient(step);
@@ -243,7 +252,7 @@ function skipToSync(s: SessionState): void {
 }
 
 function onReady(s: SessionState, step: Step): void {
-  const head = expect(s, 'Query', 'Sync', 'FunctionCall');
+  const head = expect(s, ENDED);
   const { status } = decodeReadyForQuery(step.body);
   s.transaction = status;
   s.copyIn = false;

@@ -92,6 +92,17 @@ type FinishStatus = 'Completed' | 'Failed' | 'Denied' | 'Cancelled' | 'Abandoned
 
 /** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`; null: it has none. */
 export function rowsOfTag(tag: string): number | null {
-  const count = /^(?:INSERT \d+|UPDATE|DELETE|MERGE|SELECT|COPY|FETCH|MOVE) (\d+)$/.exec(tag);
-  return count === null ? null : Number(count[1]);
+  const count = tag.slice(tag.lastIndexOf(' ') + 1);
+  return COUNTED.has(tag.slice(0, tag.indexOf(' '))) && count !== '' ? Number(count) : null;
 }
+
+const COUNTED: ReadonlySet<string> = new Set([
+  'INSERT',
+  'UPDATE',
+  'DELETE',
+  'MERGE',
+  'SELECT',
+  'COPY',
+  'FETCH',
+  'MOVE',
+]);

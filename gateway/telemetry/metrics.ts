@@ -241,7 +241,8 @@ export function createMetrics(): Metrics {
     registers,
   });
   const delay = eventLoopDelay(registry);
-  let last: { verdict: string; primary: string; protocol: string; count: Count } | null = null;
+  const byVerdict = () => ({ Allow: new Map<StatementClass, Count>(), Deny: new Map<StatementClass, Count>() });
+  const counted = { Simple: byVerdict(), Extended: byVerdict(), FunctionCall: byVerdict() };
   return {
     connectionsOpened: (listener) => opened.child(listener, listener),
     connectionsRefused: (reason) => refused.child(reason, reason),
@@ -249,12 +250,12 @@ export function createMetrics(): Metrics {
     sessionsOpen: gauge('sessions_open', 'Sessions with an upstream connection.'),
     authentication: (outcome) => authentication.child(outcome, outcome),
     statements(verdict, primary, protocol) {
-      // The one counted last is most often the one counted next: its key need not be put together.
-      if (last?.verdict !== verdict || last.primary !== primary || last.protocol !== protocol) {
-        const count = statements.child(`${verdict} ${primary} ${protocol}`, verdict, primary, protocol);
-        last = { verdict, primary, protocol, count };
-      }
-      return last.count;
+      // A key put together for each statement would cost more than all the counting.
+      const known = counted[protocol][verdict].get(primary);
+      if (known !== undefined) return known;
+      const count = statements.child(`${verdict} ${primary} ${protocol}`, verdict, primary, protocol);
+      counted[protocol][verdict].set(primary, count);
+      return count;
     },
     statementDuration: histogram(
       'statement_duration_seconds',

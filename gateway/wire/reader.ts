@@ -9,7 +9,7 @@
  */
 import { ProtocolError } from './errors.ts';
 import type { Direction } from './types.ts';
-import { isKnownType, messageName } from './types.ts';
+import { KNOWN_TYPES, messageName, tableOf } from './types.ts';
 
 export type StepKind =
   /** A complete message. */
@@ -83,6 +83,8 @@ function lengthAt(bytes: Buffer, at: number): number {
 /** Splits one direction of a connection into steps; push a chunk, then call `next` until it returns null. */
 export class MessageReader {
   readonly #options: ReaderOptions;
+  readonly #known: Uint8Array;
+  readonly #streamed: Uint8Array;
   #chunk: Buffer = EMPTY;
   #position = 0;
   #queue: Buffer[] = [];
@@ -96,6 +98,8 @@ export class MessageReader {
 
   constructor(options: ReaderOptions) {
     this.#options = options;
+    this.#known = KNOWN_TYPES[options.direction];
+    this.#streamed = tableOf(options.streamed);
   }
 
   /** Bytes pushed and not yet delivered. */
@@ -157,7 +161,7 @@ export class MessageReader {
     if (available < HEADER) return this.#hold(available, HEADER);
     const type = this.#chunk[this.#position]!;
     const total = this.#checkHeader(this.#chunk, this.#position);
-    if (this.#options.streamed.has(type)) return this.#run(type, this.#position + total);
+    if (this.#streamed[type] === 1) return this.#run(type, this.#position + total);
     const wanted = this.#wanted(type, total);
     if (available < wanted) return this.#hold(available, wanted);
     const start = this.#position;
@@ -173,13 +177,13 @@ export class MessageReader {
     }
     const type = this.#partial[0]!;
     const total = this.#checkHeader(this.#partial, 0);
-    const wanted = this.#options.streamed.has(type) ? HEADER : this.#wanted(type, total);
+    const wanted = this.#streamed[type] === 1 ? HEADER : this.#wanted(type, total);
     this.#hold(wanted - this.#held, wanted);
     if (this.#held < wanted) return null;
     const held = this.#partial;
     this.#partial = EMPTY;
     this.#held = 0;
-    if (!this.#options.streamed.has(type)) return this.#deliver(type, total, held, 0);
+    if (this.#streamed[type] === 0) return this.#deliver(type, total, held, 0);
     this.#type = type;
     this.#left = total - HEADER;
     const count = this.#left === 0 ? 1 : 0;
@@ -191,7 +195,7 @@ export class MessageReader {
     const chunk = this.#chunk;
     const size = chunk.length;
     let count = 0;
-    if (this.#options.streamed.has(type)) {
+    if (this.#streamed[type] === 1) {
       const max = this.#options.maxLength(type);
       while (end <= size) {
         count += 1;
@@ -229,7 +233,7 @@ export class MessageReader {
   #checkHeader(bytes: Buffer, at: number): number {
     const { direction, maxLength } = this.#options;
     const type = bytes[at]!;
-    if (!isKnownType(direction, type)) this.#fail(`${direction} sent an ${messageName(direction, type)}`);
+    if (this.#known[type] === 0) this.#fail(`${direction} sent an ${messageName(direction, type)}`);
     const length = lengthAt(bytes, at + 1);
     const max = maxLength(type);
     if (length < 4 || length > max) {

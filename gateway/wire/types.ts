@@ -58,10 +58,18 @@ function names(types: Readonly<Record<string, number>>): ReadonlyMap<number, str
 
 const NAMES = { frontend: names(FRONTEND), backend: names(BACKEND) } as const;
 
-/** Whether the protocol defines this type byte for this direction. */
-export function isKnownType(direction: Direction, type: number): boolean {
-  return NAMES[direction].has(type);
+/** A set of type bytes as a table: asked for every message, so a hash would show. */
+export function tableOf(types: Iterable<number>): Uint8Array {
+  const table = new Uint8Array(256);
+  for (const type of types) table[type] = 1;
+  return table;
 }
+
+/** Which type bytes the protocol defines, for each direction. */
+export const KNOWN_TYPES = {
+  frontend: tableOf(NAMES.frontend.keys()),
+  backend: tableOf(NAMES.backend.keys()),
+} as const;
 
 /** The documentation's name of a type byte, or `unknown message 0x..`. */
 export function messageName(direction: Direction, type: number): string {
