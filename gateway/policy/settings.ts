@@ -14,8 +14,9 @@ const FREE = new Set(
     // How values are written, and how long the server waits for a client.
     'lc_monetary lc_numeric lc_time xmlbinary xmloption quote_all_identifiers timezone_abbreviations ' +
     'client_connection_check_interval tcp_keepalives_count tcp_keepalives_idle tcp_keepalives_interval tcp_user_timeout ' +
-    // pg_dump, and the scripts that it writes; what they create is a matter of classes Ddl and Code.
-    'synchronize_seqscans check_function_bodies default_table_access_method default_tablespace default_text_search_config ' +
+    // pg_dump, and the scripts that it writes; what they create is a matter of classes Ddl and Code. row_security = off
+    // shows nobody more: it fails what a policy of row security would have cut.
+    'row_security synchronize_seqscans check_function_bodies default_table_access_method default_tablespace default_text_search_config ' +
     'default_toast_compression default_with_oids'
   ).split(' '),
 );
@@ -92,8 +93,6 @@ function checkValue(effective: EffectivePolicies, name: string, value: string | 
       return QUIET.has(lower) ? null : 'client_min_messages may not be below notice';
     case 'standard_conforming_strings':
       return isOn(lower) ? null : 'standard_conforming_strings must stay on';
-    case 'row_security':
-      return isOn(lower) ? null : 'row_security must stay on';
     case 'default_transaction_read_only':
     case 'transaction_read_only':
       return effective.session.readOnly && !isOn(lower) ? 'the session is read-only by policy' : null;

@@ -83,9 +83,11 @@ describe('explain', () => {
   });
 
   test('as JSON, from standard input', async () => {
-    const { code, out } = await explain(['-o', 'json', '-'], 'SET row_security = off');
+    const { code, out } = await explain(['-o', 'json', '-'], 'SET zero_damaged_pages = on');
     const { statements } = JSON.parse(out);
-    expect(statements).toMatchObject([{ text: 'SET row_security = off', decision: { verdict: 'Deny', by: null } }]);
+    expect(statements).toMatchObject([
+      { text: 'SET zero_damaged_pages = on', decision: { verdict: 'Deny', by: null } },
+    ]);
     expect(code).toBe(1);
   });
 

@@ -68,7 +68,7 @@ describe('the start-up packet', () => {
     ['options', '--role=app_rw'],
     ['options', '-c session_authorization=postgres'],
     ['options', '-c  search_path=public -c Role=app_rw'],
-    ['options', '-c row_security=off'],
+    ['options', '-c zero_damaged_pages=on'],
     ['options', '-c standard_conforming_strings=off'],
     ['options', '-c session_replication_role=replica'],
     ['options', '-B 100'],

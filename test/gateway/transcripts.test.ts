@@ -143,8 +143,8 @@ const SCRIPTS: Readonly<Record<string, readonly Step[]>> = {
     [[sql('SELECT 1')], 'Z:I'],
   ],
   'setting-denied': [
-    [[sql('SET row_security = off')], 'Z:I'],
-    [[sql('SHOW row_security')], 'Z:I'],
+    [[sql('SET zero_damaged_pages = on')], 'Z:I'],
+    [[sql('SHOW zero_damaged_pages')], 'Z:I'],
   ],
   'server-error-in-a-pipeline': [
     [
