@@ -64,7 +64,7 @@ export interface Gateway {
 }
 
 const SWEEP = 1000;
-const CACHE_BYTES = 64 * 1024 * 1024;
+const CACHE_BYTES = 32 * 1024 * 1024;
 const WATCHDOG = 5000;
 /** How long a gateway that ends tries to deliver alerts, in milliseconds. */
 const ALERT_PATIENCE = 5000;
