@@ -50,15 +50,15 @@ async function measure(server: Postgres): Promise<void> {
   await start('pgbouncer', () => pgbouncer(server));
   await start('gateway', () => gateway('gateway', server, 'Written', false));
   const main = [...contenders];
-  const samples = await transactions(main);
-  const bulk = [...(await bulkReads(main, 'text')), ...(await bulkReads(main, 'binary'))];
-  const wide: WideValue[] = [];
-  for (const contender of main) wide.push(await wideValue(contender, WIDE_MEGABYTES));
+  // Before any load: what it leaves behind shows in the greatest memory of the runs.
   const idle: IdleMemory[] = [];
   for (const contender of main) {
     if (contender.pid !== undefined) idle.push(await idleMemory(contender, contender.pid, options.idleSessions));
   }
-
+  const samples = await transactions(main);
+  const bulk = [...(await bulkReads(main, 'text')), ...(await bulkReads(main, 'binary'))];
+  const wide: WideValue[] = [];
+  for (const contender of main) wide.push(await wideValue(contender, WIDE_MEGABYTES));
   await start('gateway-synced', () => gateway('gateway-synced', server, 'Synced', false));
   await start('gateway-tls', () => gateway('gateway-tls', server, 'Written', true));
   const beside = contenders.filter(({ name }) => !['pgbouncer', 'direct'].includes(name));
