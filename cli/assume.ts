@@ -7,6 +7,8 @@ import {
   type KnownRelation,
   nameKey,
   type Resolution,
+  typeKey,
+  type Wanted,
   type WrittenName,
 } from '../gateway/sql/resolve-environment.ts';
 
@@ -39,6 +41,7 @@ const NOTHING: KnownCatalog = {
 /** Names against a catalogue, as a fresh session of a role without a schema of its own finds them; null: there is none. */
 export function namesFor(document: ConfigDocument, catalog: KnownCatalog | null): Names {
   const assumptions = new Set<string>();
+  const known = catalog !== null;
   const listed = document.policies.flatMap(({ rules }) => rules.flatMap(({ functions }) => functions));
   return {
     assumptions,
@@ -46,15 +49,16 @@ export function namesFor(document: ConfigDocument, catalog: KnownCatalog | null)
       const overlay = {
         relations: new Map<string, KnownRelation | null>(),
         functions: new Map<string, KnownFunction[]>(),
+        types: new Map<string, null>(),
       };
       const environment = { catalog: catalog ?? NOTHING, searchPath: SEARCH_PATH, overlay, localNames: false };
+      const answer = ({ relations, functions, types }: Wanted) => {
+        for (const name of relations) overlay.relations.set(keyOf(name), known ? null : table(name, assumptions));
+        for (const name of functions) overlay.functions.set(keyOf(name), known ? [] : [fn(name, listed, assumptions)]);
+        for (const type of types) overlay.types.set(typeKey(type), null);
+      };
       let resolution = resolve(raw, environment);
-      for (; resolution.kind === 'Ask'; resolution = resolve(raw, environment)) {
-        for (const name of resolution.relations)
-          overlay.relations.set(keyOf(name), catalog === null ? table(name, assumptions) : null);
-        for (const name of resolution.functions)
-          overlay.functions.set(keyOf(name), catalog === null ? [fn(name, listed, assumptions)] : []);
-      }
+      for (; resolution.kind === 'Ask'; resolution = resolve(raw, environment)) answer(resolution);
       if (resolution.kind === 'Load') throw new Error('the definitions of views have not been read');
       return resolution;
     },

@@ -1,4 +1,5 @@
-import { nameKey, type WrittenName } from '../sql/resolve-environment.ts';
+import { type KnownType, nameKey, typeKey, type WrittenName } from '../sql/resolve-environment.ts';
+import { FIRST_NORMAL_OID } from './definition.ts';
 import { IS_SIMPLE, surroundings } from './links.ts';
 import {
   type CatalogRelation,
@@ -10,6 +11,7 @@ import {
 } from './relations.ts';
 import { FUNCTION_COLUMNS, readFunction } from './rows.ts';
 import type { CatalogFunction } from './snapshot.ts';
+import { readTypeRows, type TypeRows, typesOf } from './types.ts';
 
 /**
  * Questions that the gateway puts on the session's own connection, as hidden extended queries with results in text
@@ -105,7 +107,21 @@ export const FUNCTIONS_QUESTION = `SELECT q.schema, q.name, r.* FROM ${ASKED} LE
   WHERE p.proname OPERATOR(pg_catalog.=) q.name::pg_catalog.name AND ${VISIBLE}
   ORDER BY path.place, p.oid) r ON true`;
 
-/** The parameter of `RELATIONS_QUESTION` and `FUNCTIONS_QUESTION`, in text format. */
+/**
+ * One row: what the types of some names ($1), and those of some OIDs ($2), are made of, and all that runs when a value
+ * becomes one. Temporary schemas are looked through for types as well.
+ */
+export const TYPES_QUESTION = typesOf(
+  `SELECT q.schema, q.name, r.oid FROM ${ASKED} LEFT JOIN LATERAL (
+    SELECT t.oid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+    LEFT JOIN ${PATH} ON path.nspname OPERATOR(pg_catalog.=) n.nspname
+    WHERE t.typname OPERATOR(pg_catalog.=) q.name::pg_catalog.name AND ${VISIBLE}
+    ORDER BY path.place LIMIT 1) r ON true`,
+  'SELECT pg_catalog.unnest($2::pg_catalog.text::pg_catalog.oid[])',
+  FUNCTION_COLUMNS,
+);
+
+/** The first parameter of the questions about names, in text format. */
 export function encodeNames(names: readonly WrittenName[]): string {
   const elements = names.flatMap(({ schema, name }) => [schema ?? '', name]);
   return `{${elements.map((element) => `"${element.replace(/["\\]/g, '\\$&')}"`).join(',')}}`;
@@ -174,6 +190,26 @@ export function readFunctions(rows: readonly TextRow[]): Map<string, CatalogFunc
     answers.set(askedKey(row), found);
   }
   return answers;
+}
+
+/** Reads the row of `TYPES_QUESTION`; keys by `typeKey`. */
+export function readTypes(row: TextRow, wanted: readonly number[]): Map<string, KnownType | 'plain' | null> {
+  const { asked, types, columnTypes, functions } = JSON.parse(row[0] ?? '{}') as TypesAnswer;
+  const known = (functions ?? []).map(readFunction);
+  const byOid = readTypeRows(
+    { types: types ?? [], columnTypes: columnTypes ?? [] },
+    new Map(known.map((fn) => [fn.oid, fn])),
+  );
+  const meaning = (oid: number) => byOid.get(oid) ?? (oid < FIRST_NORMAL_OID ? 'plain' : null);
+  return new Map([
+    ...(asked ?? []).map((one) => [askedKey(one), one[2] == null ? null : meaning(Number(one[2]))] as const),
+    ...wanted.map((oid) => [typeKey({ schema: null, name: '', oid }), meaning(oid)] as const),
+  ]);
+}
+
+interface TypesAnswer extends Partial<Pick<TypeRows, 'types' | 'columnTypes'>> {
+  readonly asked?: readonly TextRow[] | null;
+  readonly functions?: readonly TextRow[] | null;
 }
 
 /** The key under which answers about a name are kept. */

@@ -15,7 +15,9 @@ const IN_CHECKS = (fields: string) => `SELECT DISTINCT m[1] FROM pg_catalog.pg_c
     pg_catalog.regexp_matches(k.conbin::pg_catalog.text, ':(?:${fields}) (\\d+)', 'g') m
   WHERE k.contypid OPERATOR(pg_catalog.=) t.oid AND m[1] OPERATOR(pg_catalog.<>) '0'`;
 
-export const TYPES = `SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text AS schema, t.typname::pg_catalog.text AS name,
+const types = (
+  which: string,
+) => `SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text AS schema, t.typname::pg_catalog.text AS name,
     t.typtype::pg_catalog.text AS kind, t.typrelid::pg_catalog.text AS relation, t.typinput::pg_catalog.oid::pg_catalog.text AS input,
     x.extname::pg_catalog.text AS extension,
     CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'b' AND t.typinput OPERATOR(pg_catalog.=) 'pg_catalog.array_in'::pg_catalog.regproc THEN t.typelem::pg_catalog.text
@@ -24,30 +26,83 @@ export const TYPES = `SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text 
         WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid)
       WHEN t.typtype OPERATOR(pg_catalog.=) 'm' THEN (SELECT r.rngtypid::pg_catalog.text FROM pg_catalog.pg_range r
         WHERE r.rngmultitypid OPERATOR(pg_catalog.=) t.oid) END AS of,
-    CASE t.typtype WHEN 'r' THEN (SELECT r.rngcanonical::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_range r
+    CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'r' THEN (SELECT r.rngcanonical::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_range r
         WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid AND r.rngcanonical::pg_catalog.oid OPERATOR(pg_catalog.<>) 0)
-      WHEN 'd' THEN ${OIDS(IN_CHECKS('funcid|opfuncid|negfuncid|hashfuncid|aggfnoid|winfnoid'))} END AS calls,
-    CASE t.typtype WHEN 'd' THEN ${OIDS(IN_CHECKS('resulttype'))} END AS converts,
-    CASE t.typtype WHEN 'd' THEN ${OIDS(`SELECT o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o
+      WHEN t.typtype OPERATOR(pg_catalog.=) 'd' THEN ${OIDS(IN_CHECKS('funcid|opfuncid|negfuncid|hashfuncid|aggfnoid|winfnoid'))} END AS calls,
+    CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd' THEN ${OIDS(IN_CHECKS('resulttype'))} END AS converts,
+    CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd' THEN ${OIDS(`SELECT o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o
       WHERE o.oid::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY(${IN_CHECKS('opno')}))`)} END AS operators
   FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
   LEFT JOIN (pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid
       AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
       AND d.deptype OPERATOR(pg_catalog.=) 'e') ON d.objid OPERATOR(pg_catalog.=) t.oid
-  WHERE ${USERS('t.oid')} AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast|temp)'`;
+  WHERE ${USERS('t.oid')} AND ${which}`;
+export const TYPES = types(`n.nspname::pg_catalog.text OPERATOR(pg_catalog.!~) '^pg_(toast|temp)'`);
 /** Which user types the columns of each relation have. */
-export const COLUMN_TYPES = `SELECT a.attrelid::pg_catalog.text AS relation,
+const columnTypes = (which: string) => `SELECT a.attrelid::pg_catalog.text AS relation,
     pg_catalog.string_agg(DISTINCT a.atttypid::pg_catalog.text, ',') AS types FROM pg_catalog.pg_attribute a
-  WHERE ${USERS('a.atttypid')} AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped GROUP BY a.attrelid`;
+  WHERE ${USERS('a.atttypid')} AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND ${which} GROUP BY a.attrelid`;
+export const COLUMN_TYPES = columnTypes('true');
 export const OPERATORS = `SELECT n.nspname::pg_catalog.text AS schema, o.oprname::pg_catalog.text AS name,
     o.oprleft::pg_catalog.text AS left, o.oprright::pg_catalog.text AS right, o.oprcode::pg_catalog.oid::pg_catalog.text AS runs
   FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
   WHERE ${USERS('o.oid')}`;
+/** What CREATE TYPE makes with every range type; it runs nobody's code, unless the type has a function of its own. */
+const TO_MULTIRANGE = `EXISTS (SELECT FROM pg_catalog.pg_range r
+    JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) c.castfunc
+    JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
+    WHERE r.rngtypid OPERATOR(pg_catalog.=) c.castsource AND r.rngmultitypid OPERATOR(pg_catalog.=) c.casttarget
+      AND r.rngcanonical::pg_catalog.oid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+      AND l.lanname OPERATOR(pg_catalog.=) 'internal' AND p.prosrc OPERATOR(pg_catalog.=) 'multirange_constructor1')`;
 export const CASTS = `SELECT c.castsource::pg_catalog.text AS source, c.casttarget::pg_catalog.text AS target,
     c.castcontext::pg_catalog.text AS context, c.castfunc::pg_catalog.text AS runs, n.nspname::pg_catalog.text AS schema,
     t.typname::pg_catalog.text AS name
   FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) c.casttarget
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace WHERE ${USERS('c.oid')}`;
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace WHERE ${USERS('c.oid')} AND NOT ${TO_MULTIRANGE}`;
+
+/** The types of which values of a type `t` have parts, and those that its checks convert to. */
+const PARTS = `SELECT t.typelem UNION ALL SELECT t.typbasetype
+    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid
+    UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid OPERATOR(pg_catalog.=) t.oid
+    UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) t.typrelid
+      AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+    UNION ALL SELECT c.oid::pg_catalog.oid FROM (${IN_CHECKS('resulttype')}) c(oid)`;
+
+/** Made by a transaction that has not ended, or not long ago. */
+const RECENT = (row: string) => `pg_catalog.age(${row}.xmin) OPERATOR(pg_catalog.<=)
+    pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid)`;
+/**
+ * The functions of casts and operators of a type `t` that the shared catalogue cannot know yet: which of them a statement
+ * calls is not looked into (test: "run nothing that is not listed: an assignment cast").
+ */
+const NOT_SHARED = `SELECT c.castfunc FROM pg_catalog.pg_cast c
+    WHERE t.oid::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (ARRAY[c.castsource, c.casttarget]) AND ${USERS('c.castfunc')} AND ${RECENT('c')}
+      AND NOT ${TO_MULTIRANGE}
+  UNION SELECT o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o
+    WHERE t.oid::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (ARRAY[o.oprleft, o.oprright]) AND ${USERS('o.oprcode::pg_catalog.oid')} AND ${RECENT('o')}`;
+
+/**
+ * One JSON value: all that there is to know about types as one session sees them. `meant`: a query of (schema, name, oid),
+ * as asked; `oids`: a query of further types.
+ */
+export function typesOf(meant: string, oids: string, functionColumns: string): string {
+  const near = 'ANY (ARRAY(SELECT near.oid FROM near))';
+  const rows = (query: string) => `(SELECT pg_catalog.json_agg(pg_catalog.row_to_json(q)) FROM (${query}) q)`;
+  return `WITH RECURSIVE meant(schema, name, oid) AS MATERIALIZED (${meant}),
+    near(oid) AS (SELECT m.oid FROM meant m UNION ${oids}
+      UNION SELECT e.oid FROM near JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) near.oid
+      CROSS JOIN LATERAL (${PARTS}) e(oid) WHERE ${USERS('e.oid')}),
+    found AS MATERIALIZED (SELECT t.*, ${OIDS(NOT_SHARED)} AS attached FROM (${types(`t.oid OPERATOR(pg_catalog.=) ${near}`)}) t),
+    called AS MATERIALIZED (SELECT DISTINCT c.oid::pg_catalog.oid FROM found f CROSS JOIN LATERAL pg_catalog.unnest(
+      pg_catalog.string_to_array(pg_catalog.concat_ws(',', f.input, f.calls, f.operators, f.attached), ',')) c(oid))
+    SELECT pg_catalog.json_build_object(
+      'asked', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(m.schema, m.name, m.oid::pg_catalog.text)) FROM meant m),
+      'types', ${rows('SELECT * FROM found')},
+      'columnTypes', ${rows(columnTypes(`a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT f.relation::pg_catalog.oid FROM found f))`))},
+      'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(${functionColumns})) FROM pg_catalog.pg_proc p
+        JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+        WHERE p.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.oid FROM called c))))::pg_catalog.text`;
+}
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -66,6 +121,16 @@ export interface TypeIndex {
   readonly casts: readonly KnownCast[];
   /** By relation's OID: the types of its rows and of their columns. */
   readonly held: ReadonlyMap<number, readonly number[]>;
+}
+
+/** Types by OID, without what hangs on them. */
+export function readTypeRows(
+  { types, columnTypes }: Pick<TypeRows, 'types' | 'columnTypes'>,
+  functions: ReadonlyMap<number, CatalogFunction>,
+): ReadonlyMap<number, KnownType> {
+  const columns = new Map(columnTypes.map((row) => [Number(row.relation), oids(row.types)]));
+  const reader = new TypeReader(types, columns, (oid) => harm(functions.get(oid)));
+  return new Map(types.map((row) => [Number(row.oid), reader.read(Number(row.oid))!]));
 }
 
 interface Named {
@@ -171,7 +236,7 @@ class TypeReader {
     const ofExtension = typeof row.extension === 'string' && isSafeExtension(row.extension);
     if (row.kind === 'p') return ['unknown'];
     const input = row.kind === 'b' && row.of === null && !ofExtension ? [Number(row.input)] : [];
-    const calls = [...input, ...oids(row.calls), ...oids(row.operators)];
+    const calls = [...input, ...oids(row.calls), ...oids(row.operators), ...oids(row.attached)];
     return [...new Set(calls)].map((call) => this.#harm(call)).filter((fn) => fn !== null);
   }
 }

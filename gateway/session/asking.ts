@@ -8,11 +8,14 @@ import {
   readRelations,
   readSettings,
   readSurroundings,
+  readTypes,
   SETTINGS_QUESTION,
   SURROUNDINGS_QUESTION,
+  TYPES_QUESTION,
 } from '../catalog/questions.ts';
+import type { Wanted, WrittenName, WrittenType } from '../sql/resolve-environment.ts';
 import { encodeFlush } from '../wire/frontend.ts';
-import type { Need, WantedName } from './judged.ts';
+import type { Need } from './judged.ts';
 import { askPins } from './pins.ts';
 import { encodeQuestion, type Question, type QuestionRows, type QuestionText } from './question.ts';
 import { type ReplyKind, reply } from './replies.ts';
@@ -28,7 +31,7 @@ export function satisfy(s: SessionState, need: Need): void {
   }
   if (need.kind === 'Settings') askSettings(s);
   else if (need.kind === 'Pins') askPins(s);
-  else if (need.kind === 'Names') askNames(s, need.relations, need.functions);
+  else if (need.kind === 'Names') askNames(s, need);
 }
 
 function askSettings(s: SessionState): void {
@@ -39,8 +42,8 @@ function askSettings(s: SessionState): void {
   });
 }
 
-function askNames(s: SessionState, relations: readonly WantedName[], functions: readonly WantedName[]): void {
-  const names = [...relations, ...functions];
+function askNames(s: SessionState, { relations, functions, types }: Wanted): void {
+  const names = [...relations, ...functions, ...types];
   if (
     s.settings.clientEncoding !== 'UTF8' &&
     names.some(({ schema, name }) => /[^\x20-\x7e]/.test(`${schema}${name}`))
@@ -55,10 +58,19 @@ function askNames(s: SessionState, relations: readonly WantedName[], functions: 
       for (const [key, found] of readFunctions(rows)) s.settings.overlay.functions.set(key, found);
     });
   }
+  if (types.length > 0) askTypes(s, types);
+}
+
+function askTypes(s: SessionState, types: readonly WrittenType[]): void {
+  const names = types.filter(({ oid }) => oid === undefined);
+  const oids = types.flatMap(({ oid }) => oid ?? []);
+  ask(s, { sql: TYPES_QUESTION, parameters: [encodeNames(names), encodeOids(oids)] }, (rows) => {
+    for (const [key, found] of readTypes(rows[0]!, oids)) s.settings.overlay.types.set(key, found);
+  });
 }
 
 /** First what the names mean; once that is known, what hangs on those that the shared catalogue does not know. */
-function askRelations(s: SessionState, names: readonly WantedName[]): void {
+function askRelations(s: SessionState, names: readonly WrittenName[]): void {
   const { overlay } = s.settings;
   const meant = names.flatMap((name) => overlay.pending.get(keyOf(name)) ?? []);
   if (meant.length > 0) return askSurroundings(s, meant);

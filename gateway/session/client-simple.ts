@@ -115,6 +115,7 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
     planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
     if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
     around = after(s, around, raw, judged);
+    if (raw.renamesTypes === true) around = { ...around, typesRenamed: true };
   }
   return countable(s, { statements: planned, refusal: null, prefix: 0 });
 }

@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly known: KnownSettings | null;
   /** A statement earlier in the same string changed what only the server can tell. */
   readonly clouded: boolean;
+  /** A statement earlier in the same string renames types. */
+  readonly typesRenamed?: boolean;
   /** The transaction is aborted and everything sent has been answered: the server cannot be asked. */
   readonly aborted: boolean;
   /** Why the server did not answer a question for this statement. */
@@ -277,6 +279,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     searchPath: s.known.searchPath,
     overlay: s.settings.answersFor(catalog),
     localNames: s.settings.local !== 'no',
+    typesRenamed: s.typesRenamed === true,
   });
   if (resolution === undefined) return noCatalog();
   if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };

@@ -1,5 +1,6 @@
 import type { Decision, EffectivePolicies, RowLimit } from '../policy/decision.ts';
 import type { Facts, RawStatement } from '../sql/facts.ts';
+import type { Wanted } from '../sql/resolve-environment.ts';
 import type { Refusal } from './refusal.ts';
 
 /** A statement with what was decided about it. */
@@ -33,9 +34,4 @@ export type Need =
   | { readonly kind: 'Settings' }
   /** A policy has come to hold the session closer: the server has to be told. */
   | { readonly kind: 'Pins' }
-  | { readonly kind: 'Names'; readonly relations: readonly WantedName[]; readonly functions: readonly WantedName[] };
-
-export interface WantedName {
-  readonly schema: string | null;
-  readonly name: string;
-}
+  | ({ readonly kind: 'Names' } & Wanted);

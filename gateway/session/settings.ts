@@ -1,4 +1,4 @@
-import type { KnownFunction, KnownRelation } from '../sql/resolve-environment.ts';
+import type { KnownFunction, KnownRelation, KnownType } from '../sql/resolve-environment.ts';
 
 /** What the server last said of the session's settings, by `current_schemas(true)` and the like. */
 export interface KnownSettings {
@@ -18,6 +18,7 @@ export interface Reading {
 export interface Answers {
   readonly relations: Map<string, KnownRelation | null>;
   readonly functions: Map<string, readonly KnownFunction[]>;
+  readonly types: Map<string, KnownType | 'plain' | null>;
   /** Names whose relation is known by its OID alone so far. */
   readonly pending: Map<string, number>;
   readonly related: Map<number, KnownRelation>;
@@ -155,6 +156,7 @@ function noAnswers(): Answers {
   return {
     relations: new Map(),
     functions: new Map(),
+    types: new Map(),
     pending: new Map(),
     related: new Map(),
     relatedFunctions: new Map(),

@@ -76,7 +76,7 @@ function build(primary: StatementClass, found: Findings): Built {
     found.classes.add('TempTable');
   }
   const verbs = found.relations.map((r) => r.verb);
-  const { settings, asks, minMajor, nesting, unknown } = found;
+  const { settings, asks, renamesTypes, minMajor, nesting, unknown } = found;
   return {
     primary: shownAs(primary, found),
     classes: [...found.classes],
@@ -87,6 +87,7 @@ function build(primary: StatementClass, found: Findings): Built {
     types: [...found.types.values()],
     settings,
     asks,
+    ...(renamesTypes ? { renamesTypes } : {}),
     readOnly: !found.writes && [...found.classes, ...verbs].every(reads),
     minMajor,
     nesting,

@@ -141,6 +141,8 @@ export interface RawStatement {
   readonly effects: readonly SessionEffect[];
   /** May change search_path, role or another tracked setting in a way that only the server knows. */
   readonly asks: boolean;
+  /** Later in the same string, the name of a type may mean another. */
+  readonly renamesTypes?: true;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
   /** A name has capital letters beyond ASCII, which some databases take for small ones. */

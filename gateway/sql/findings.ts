@@ -24,6 +24,7 @@ export interface Findings {
   readonly columnParts: Map<string, Set<string>>;
   readonly functionItems: Set<string>;
   asks: boolean;
+  renamesTypes: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
   /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
@@ -48,6 +49,7 @@ export function nothing(): Findings {
     columnParts: new Map(),
     functionItems: new Set(),
     asks: false,
+    renamesTypes: false,
     writes: false,
     dataModifying: 0,
     minMajor: 14,

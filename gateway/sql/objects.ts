@@ -47,6 +47,11 @@ function addNamed(kind: string, object: unknown, found: Findings): void {
 /** RENAME TO and SET SCHEMA: under its new name a relation may fall under other rules. */
 function addNewName(kind: string, fields: Fields, found: Findings): void {
   const { newname, newschema } = fields;
+  // Later in the same string another type would go by the name (test: "renamed in the same string").
+  if (newname !== undefined || newschema !== undefined) {
+    if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') found.renamesTypes = true;
+    if (kind === 'OBJECT_EXTENSION') found.asks = true;
+  }
   if (kind === 'OBJECT_SCHEMA' && typeof newname === 'string') {
     changesSchema(text(fields.subname), found);
     changesSchema(newname, found);

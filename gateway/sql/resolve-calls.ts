@@ -3,15 +3,15 @@ import type { FunctionUse, RawFunction, RawOperator, RawStatement, RawType } fro
 import type { Found } from './resolve.ts';
 import {
   creationSchema,
-  isSystem,
   isTemporary,
   type KnownFunction,
   type KnownOperand,
   type KnownOperator,
+  type KnownType,
   nameKey,
   type ResolveEnvironment,
 } from './resolve-environment.ts';
-import { type Present, presentTypes } from './resolve-types.ts';
+import { findType, isServersOwn, type Present, presentTypes } from './resolve-types.ts';
 
 /** Everything that a statement calls: by name, as an operator, by converting to a type or by a cast. */
 export function resolveCalls(raw: RawStatement, env: ResolveEnvironment, found: Found): void {
@@ -50,16 +50,23 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
   );
   use(candidates, found);
   if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
-  if (!asked) found.askFunctions.push({ schema: raw.schema, name: raw.name });
-  // Nobody has it: the server says so in its own words (test: "a function that nobody has").
-  else if (raw.args !== 1 || !namesType(raw, env))
-    found.functions.push({ ...empty, schema: raw.schema ?? creationSchema(env), name: raw.name });
+  const { schema, name } = raw;
+  if (!asked) return void found.askFunctions.push({ schema, name });
+  // Nobody has it: it is a conversion, or the server says so in its own words (test: "a function that nobody has").
+  const type = raw.args === 1 ? findType({ schema, name }, env) : null;
+  if (type === undefined) found.askTypes.push({ schema, name });
+  else if (type === null) found.functions.push({ ...empty, schema: raw.schema ?? creationSchema(env), name: raw.name });
 }
 
 const empty = { candidates: [], called: [] } as const;
 
 /** A column of that name may be meant as well; where a user function could be, a rule must allow it. */
 function resolveAttribute(name: string, env: ResolveEnvironment, found: Found): void {
+  // Test: "a function of one’s own, called as an attribute".
+  if (env.localNames && env.overlay?.functions.has(nameKey(null, name)) !== true) {
+    found.askFunctions.push({ schema: null, name });
+    return;
+  }
   const candidates = functionsOf({ schema: null, name }, env).filter((fn) => takes(fn, 1));
   use(candidates, found);
 }
@@ -150,33 +157,24 @@ function reaches(operator: KnownOperator, { args, untyped: [left, right] }: RawO
 }
 
 function resolveType(type: RawType, env: ResolveEnvironment, found: Found): void {
-  const known = type.oid === undefined ? findType(type, env) : (env.catalog.userTypeByOid(type.oid) ?? null);
+  if (env.typesRenamed === true && !isServersOwn(type, env)) return refuseRenamed(type, found);
+  const known = findType(type, env);
   if (known === 'plain') return;
-  if (known !== null) {
-    if (!known.safe) convert(known.runs, type, found);
-  } else if (type.ifAny !== true) found.unknown.push(`the type ${written(type)}`);
+  if (known === undefined && env.partial !== true) found.askTypes.push(type);
+  else if (known) convert(known, type, found);
+  // A name that nobody has is left to the server's own words (test: "a type that nobody has").
+  else if (known === undefined || type.oid !== undefined) found.unknown.push(`the type ${written(type)}`);
 }
 
-/** Whether a call may be a conversion instead. */
-function namesType({ schema, name }: RawFunction, env: ResolveEnvironment): boolean {
-  const places = schema === null ? env.searchPath : [schema];
-  return places.some((place) => (isSystem(place) && isBuiltinType(name)) || env.catalog.userType(place, name));
+/** What is written as a call is one where the server has such a function (test: "renamed in the same string"). */
+function refuseRenamed(type: RawType, found: Found): void {
+  const { schema, name, ifAny } = type;
+  if (ifAny === true && classifyBuiltin(name, 1, schema ?? 'pg_catalog') !== undefined) return;
+  found.unknown.push(`the type ${written(type)}, as a statement earlier in the same string renames types`);
 }
 
-/** What a name means as a type; plain: one of the server's own, or of rows; null: nothing. */
-function findType({ schema, name }: Pick<RawType, 'schema' | 'name'>, env: ResolveEnvironment) {
-  for (const place of schema === null ? env.searchPath : [schema]) {
-    // What is in a temporary schema was made of types that were judged then.
-    if (isTemporary(place)) continue;
-    const known = env.catalog.userType(place, name);
-    if (known !== undefined) return known;
-    if (isSystem(place) && (schema !== null || isBuiltinType(name))) return 'plain';
-    if (env.catalog.relation(place, name) !== undefined) return 'plain';
-  }
-  return null;
-}
-
-function convert(runs: readonly KnownFunction[], type: RawType, found: Found): void {
+function convert({ safe, runs }: KnownType, type: RawType, found: Found): void {
+  if (safe) return;
   if (runs.length === 0) found.unknown.push(`the type ${written(type)}`);
   // Each of them runs, so each needs a rule.
   for (const fn of runs) use([fn], found);

@@ -183,12 +183,19 @@ export interface WrittenName {
   readonly name: string;
 }
 
-/** What the session itself answered to `relationsQuestion` and `functionsQuestion`, by `nameKey`. */
+/** A type as written, or by its OID where a message gives that; then the name says nothing. */
+export interface WrittenType extends WrittenName {
+  readonly oid?: number;
+}
+
+/** What the session itself answered to the questions about names, by `nameKey`. */
 export interface Overlay {
   /** null: the session sees no such relation. */
   readonly relations: ReadonlyMap<string, KnownRelation | null>;
   /** Empty: the session sees no such function. */
   readonly functions: ReadonlyMap<string, readonly KnownFunction[]>;
+  /** By `typeKey`; plain: one of the server's own; null: the session sees no such type. Left out: none was asked for. */
+  readonly types?: ReadonlyMap<string, KnownType | 'plain' | null>;
   /** All that the answers' relations are tied to, by OID. */
   readonly related?: ReadonlyMap<number, KnownRelation>;
   readonly relatedFunctions?: ReadonlyMap<number, KnownFunction>;
@@ -201,6 +208,8 @@ export interface ResolveEnvironment {
   readonly overlay: Overlay | null;
   /** The session has temporary objects or uncommitted DDL: names without schema must come from the overlay. */
   readonly localNames: boolean;
+  /** A statement earlier in the same string renames types: what the names of types mean cannot be asked. */
+  readonly typesRenamed?: boolean;
   /** Facts for the record alone: what would have to be asked or loaded first is left out. */
   readonly partial?: true;
 }
@@ -225,11 +234,23 @@ export type Resolution =
   /** The catalogue must load the definitions of these rules first. */
   | { readonly kind: 'Load'; readonly rules: readonly number[] }
   /** Put these names to the session, add the answers to the overlay and resolve again; never asks twice for a name. */
-  | { readonly kind: 'Ask'; readonly relations: readonly WrittenName[]; readonly functions: readonly WrittenName[] };
+  | ({ readonly kind: 'Ask' } & Wanted);
+
+/** Names that the session has to be asked about. */
+export interface Wanted {
+  readonly relations: readonly WrittenName[];
+  readonly functions: readonly WrittenName[];
+  readonly types: readonly WrittenType[];
+}
 
 /** The overlay's key for a name as written. */
 export function nameKey(schema: string | null, name: string): string {
   return `${schema ?? ''}\0${name}`;
+}
+
+/** The overlay's key for a type: no name has two zero bytes in its key. */
+export function typeKey({ schema, name, oid }: WrittenType): string {
+  return oid === undefined ? nameKey(schema, name) : `\0\0${oid}`;
 }
 
 /** Where a new object without a schema goes. */

@@ -1,5 +1,49 @@
-import type { RawStatement } from './facts.ts';
-import { nameKey, type ResolveEnvironment } from './resolve-environment.ts';
+import { isBuiltinType } from './builtin.ts';
+import type { RawStatement, RawType } from './facts.ts';
+import {
+  isSystem,
+  isTemporary,
+  type KnownType,
+  nameKey,
+  type ResolveEnvironment,
+  typeKey,
+} from './resolve-environment.ts';
+
+/** What a type means; plain: one of the server's own, or of rows; null: nothing; undefined: the session must be asked. */
+export function findType(type: RawType, env: ResolveEnvironment): KnownType | 'plain' | null | undefined {
+  const { schema, oid } = type;
+  const answer = env.overlay?.types?.get(typeKey(type));
+  if (answer !== undefined) return answer;
+  const local =
+    env.partial !== true &&
+    (env.localNames || (schema === null && oid === undefined && env.searchPath.some(isTemporary)));
+  if (local) return isServersOwn(type, env) ? 'plain' : undefined;
+  if (oid !== undefined) return env.catalog.userTypeByOid(oid);
+  // What is written as a call is asked for once no function takes it: most calls are of functions.
+  return sharedType(type, env) ?? (type.ifAny === true ? null : undefined);
+}
+
+/** No definition of the session's own can come before it in the path. */
+export function isServersOwn({ schema, name, oid }: RawType, { searchPath }: ResolveEnvironment): boolean {
+  if (oid !== undefined) return false;
+  if (schema !== null) return isSystem(schema);
+  const first = searchPath.indexOf('pg_catalog');
+  return first >= 0 && isBuiltinType(name) && searchPath.slice(0, first).every(isSystem);
+}
+
+/** As the shared catalogue has it. */
+function sharedType(
+  { schema, name }: RawType,
+  { catalog, searchPath }: ResolveEnvironment,
+): KnownType | 'plain' | null {
+  for (const place of schema === null ? searchPath : [schema]) {
+    const known = catalog.userType(place, name);
+    if (known !== undefined) return known;
+    if (isSystem(place) && (schema !== null || isBuiltinType(name))) return 'plain';
+    if (catalog.relation(place, name) !== undefined) return 'plain';
+  }
+  return null;
+}
 
 /** Which types, other than the server's own, values of a statement can have. */
 export interface Present {
@@ -35,7 +79,10 @@ function collect(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number
     if (answer != null && catalog.relation(answer.schema, name) === undefined) return 'any';
     for (const place of places(schema)) add(catalog.typesHeld(place, name));
   }
-  for (const { schema, name, oid } of raw.types) {
+  for (const type of raw.types) {
+    const { schema, name, oid } = type;
+    const answer = overlay?.types?.get(typeKey(type));
+    if (answer != null && answer !== 'plain' && catalog.userTypeByOid(answer.oid) === undefined) return 'any';
     if (oid !== undefined) add(catalog.userTypeByOid(oid)?.holds);
     else for (const place of places(schema)) add(catalog.userType(place, name)?.holds);
   }

@@ -9,7 +9,9 @@ import {
   nameKey,
   type Resolution,
   type ResolveEnvironment,
+  typeKey,
   type WrittenName,
+  type WrittenType,
 } from './resolve-environment.ts';
 import { follow } from './resolve-follow.ts';
 import { type Surroundings, surroundingsOf } from './resolve-links.ts';
@@ -24,6 +26,7 @@ export interface Found {
   readonly unknown: string[];
   readonly askRelations: WrittenName[];
   readonly askFunctions: WrittenName[];
+  readonly askTypes: WrittenType[];
   /** How many of the relations are temporary. */
   temporary: number;
   /** Something that is reached through a relation writes. */
@@ -39,6 +42,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
     unknown: [...raw.unknown],
     askRelations: [],
     askFunctions: [],
+    askTypes: [],
     temporary: 0,
     writes: false,
   };
@@ -48,8 +52,9 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   resolveCalls(raw, env, found);
   const missing = [...around.wanted];
   if (env.partial !== true) {
-    const { askRelations: relations, askFunctions: functions } = found;
-    if (relations.length > 0 || functions.length > 0) return { kind: 'Ask', relations, functions };
+    const [relations, functions] = [distinct(found.askRelations), distinct(found.askFunctions)];
+    const types = distinct(found.askTypes);
+    if (relations.length + functions.length + types.length > 0) return { kind: 'Ask', relations, functions, types };
     if (missing.length > 0) return { kind: 'Load', rules: missing };
   }
   return {
@@ -64,6 +69,11 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
       ),
     },
   };
+}
+
+/** What is asked for twice would be answered twice. */
+function distinct<T extends WrittenType>(names: readonly T[]): readonly T[] {
+  return names.length < 2 ? names : [...new Map(names.map((name) => [typeKey(name), name])).values()];
 }
 
 function factsOf(raw: RawStatement, found: Found): Facts {

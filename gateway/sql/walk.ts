@@ -107,6 +107,8 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'CreateTrigStmt':
     case 'CreateEventTrigStmt':
       return visitFunctionName(fields.funcname, 0, found);
+    case 'CreateCastStmt':
+      return visitFunctionName((fields.func as Fields | undefined)?.objname, -1, found);
     case 'RangeTableSample':
       return visitFunctionName(fields.method, 1, found);
     case 'TypeName':

@@ -7,8 +7,10 @@ import {
   readRelations,
   readSettings,
   readSurroundings,
+  readTypes,
   SETTINGS_QUESTION,
   SURROUNDINGS_QUESTION,
+  TYPES_QUESTION,
 } from '../../gateway/catalog/questions.ts';
 import { type Postgres, startPostgres } from '../kit/postgres.ts';
 import type { PostgresMajor } from '../kit/postgres-install.ts';
@@ -73,6 +75,57 @@ describe.each<PostgresMajor>([14, 18])('questions put to a session of PostgreSQL
     expect(view!.links.rules[0]!.definition).toMatchObject({
       relations: [{ relation: table!.oid, verb: 'Select' }],
       columns: new Map([[1, { name: 'nr', number: 1 }]]),
+    });
+  });
+
+  test('types are told with all that runs when a value becomes one, temporary ones too, whatever the path', async () => {
+    await client.query(`CREATE DOMAIN app.checked AS int CHECK (app.f() OPERATOR(pg_catalog.>) 0);
+      CREATE TYPE app.mood AS ENUM ('a'); CREATE TYPE app.pair AS (m app.mood, c app.checked[]);
+      CREATE DOMAIN pg_temp.short AS pg_catalog.text CHECK (pg_catalog.length(value) OPERATOR(pg_catalog.<) 9);
+      CREATE TYPE pg_temp.span AS RANGE (subtype = app.checked); CREATE TABLE app.pairs (p app.pair)`);
+    const unqualified = [
+      'mood',
+      'checked',
+      'pair',
+      'pairs',
+      '_pairs',
+      'short',
+      'span',
+      'span_multirange',
+      't',
+      'text',
+      'nosuch',
+    ];
+    const names = [
+      ...unqualified.map((name) => ({ schema: null, name })),
+      { schema: 'pg_temp', name: 'short' },
+      { schema: 'nowhere', name: 'mood' },
+    ];
+    const { rows } = await client.query(
+      "SELECT oid::pg_catalog.text FROM pg_type WHERE typname::pg_catalog.text OPERATOR(pg_catalog.=) 'pair'",
+    );
+    const pair = Number(rows[0].oid);
+    const [row] = await ask(TYPES_QUESTION, encodeNames(names), encodeOids([pair, 99_999]));
+    const told = [...readTypes(row!, [pair, 99_999])].map(([key, type]) => {
+      if (type === null || type === 'plain') return [key, type];
+      return [key, type.safe ? 'safe' : type.runs.map((fn) => `${fn.schema}.${fn.name}`).join()];
+    });
+    expect(Object.fromEntries(told)).toEqual({
+      '\0mood': 'safe',
+      '\0checked': 'app.f',
+      '\0pair': 'app.f',
+      '\0pairs': 'app.f',
+      '\0_pairs': 'app.f',
+      '\0short': 'safe',
+      '\0span': 'app.f',
+      '\0span_multirange': 'app.f',
+      '\0t': 'safe',
+      '\0text': 'plain',
+      '\0nosuch': null,
+      'pg_temp\0short': 'safe',
+      'nowhere\0mood': null,
+      [`\0\0${pair}`]: 'app.f',
+      [`\0\0${99_999}`]: null,
     });
   });
 

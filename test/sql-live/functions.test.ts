@@ -4,7 +4,7 @@ import { Catalog } from '../../gateway/catalog/catalog.ts';
 import type { CatalogSnapshot } from '../../gateway/catalog/snapshot.ts';
 import type { Facts } from '../../gateway/sql/facts.ts';
 import { resolve } from '../../gateway/sql/resolve.ts';
-import { nameKey } from '../../gateway/sql/resolve-environment.ts';
+import { nameKey, typeKey } from '../../gateway/sql/resolve-environment.ts';
 import { type Postgres, startPostgres } from '../kit/postgres.ts';
 import { factsOf } from '../sql/summary.ts';
 
@@ -107,7 +107,7 @@ describe('what a statement calls, by the server’s own word', () => {
     const { rows } = await client
       .query(`SET search_path = ${path}; SELECT current_schemas(true)::text[] AS path`)
       .then((all) => (all as unknown as { rows: { path: string[] }[] }[])[1]!);
-    const overlay = { relations: new Map(), functions: new Map() };
+    const overlay = { relations: new Map(), functions: new Map(), types: new Map() };
     for (;;) {
       const resolution = resolve(factsOf(sql)[0]!, {
         catalog: snapshot,
@@ -122,6 +122,7 @@ describe('what a statement calls, by the server’s own word', () => {
       }
       for (const { schema, name } of resolution.relations) overlay.relations.set(nameKey(schema, name), null);
       for (const { schema, name } of resolution.functions) overlay.functions.set(nameKey(schema, name), []);
+      for (const type of resolution.types) overlay.types.set(typeKey(type), null);
     }
   }
 

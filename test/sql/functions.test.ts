@@ -12,6 +12,7 @@ import {
   type KnownType,
   nameKey,
   type ResolveEnvironment,
+  typeKey,
 } from '../../gateway/sql/resolve-environment.ts';
 import { factsOf } from './summary.ts';
 
@@ -65,7 +66,7 @@ function resolved(sql: string, contents: Contents, more: Partial<ResolveEnvironm
 function calls(sql: string, contents: Contents, more: Partial<ResolveEnvironment> = {}): unknown {
   const resolution = resolved(sql, contents, more);
   if (resolution.kind === 'Load') throw new Error('there are no rules');
-  if (resolution.kind === 'Ask') return { ask: resolution.functions.map(({ name }) => name) };
+  if (resolution.kind === 'Ask') return { ask: [...resolution.functions, ...resolution.types].map(({ name }) => name) };
   return [...resolution.facts.functions.map(({ candidates }) => candidates.join(' or ')), ...resolution.facts.unknown];
 }
 
@@ -171,7 +172,12 @@ describe('a call', () => {
     expect(calls('SELECT nobody(1)', { functions })).toEqual({ ask: ['nobody'] });
     expect(calls('SELECT pg_catalog.nobody(1)', { functions })).toEqual({ ask: ['nobody'] });
     const overlay = { relations: new Map(), functions: new Map([[nameKey(null, 'nobody'), []]]) };
-    expect(calls('SELECT nobody(1)', { functions }, { overlay })).toEqual(['']);
+    expect(calls('SELECT nobody(1, 2)', { functions }, { overlay })).toEqual(['']);
+    // A call of one argument may be a conversion.
+    const searchPath = ['pg_catalog', 'app'];
+    expect(calls('SELECT nobody(1)', { functions }, { overlay, searchPath })).toEqual({ ask: ['nobody'] });
+    const known = { ...overlay, types: new Map([[nameKey(null, 'nobody'), null]]) };
+    expect(calls('SELECT nobody(1)', { functions }, { overlay: known, searchPath })).toEqual(['']);
   });
 
   test('is asked for while the session has definitions of its own, built-in name or not', () => {
@@ -326,6 +332,61 @@ describe('a type', () => {
 
   test('of which it is not known what it runs is not understood', () => {
     expect(calls("SELECT '5'::odd", { types }, app)).toEqual(['the type odd']);
+  });
+
+  describe('that the shared catalogue may not know', () => {
+    const none = { relations: new Map(), functions: new Map() };
+    const told = (answers: Readonly<Record<string, KnownType | 'plain' | null>>) => ({
+      overlay: { ...none, types: new Map(Object.entries(answers).map(([name, type]) => [nameKey(null, name), type])) },
+    });
+    const safe: KnownType = { oid: 30_000, safe: true, runs: [], holds: [] };
+    const harmful: KnownType = { ...safe, safe: false, runs: [fn('app.check_it(integer)')] };
+
+    test('is asked for, and is what the session says', () => {
+      const sql = "SELECT 'a'::fresh, '{a}'::fresh[]";
+      expect(calls(sql, { types }, app)).toEqual({ ask: ['fresh'] });
+      expect(calls(sql, { types }, { ...app, ...told({ fresh: safe }) })).toEqual([]);
+      expect(calls(sql, { types }, { ...app, ...told({ fresh: 'plain' }) })).toEqual([]);
+      expect(calls(sql, { types }, { ...app, ...told({ fresh: null }) })).toEqual([]);
+      expect(calls(sql, { types }, { ...app, ...told({ fresh: harmful }) })).toEqual(['app.check_it(integer)']);
+      expect(calls(sql, { types }, { ...app, ...told({ fresh: { ...harmful, runs: [] } }) })).toEqual([
+        'the type fresh',
+      ]);
+    });
+
+    test('is asked for again where definitions are under way, but the server’s own before all others', () => {
+      const local = { localNames: true };
+      expect(calls("SELECT '1'::mood", { types }, { ...app, ...local })).toEqual({ ask: ['mood'] });
+      expect(calls("SELECT '1'::app.mood", { types }, local)).toEqual({ ask: ['mood'] });
+      expect(calls("SELECT '1'::mood", { types }, { ...app, ...local, ...told({ mood: harmful }) })).toEqual([
+        'app.check_it(integer)',
+      ]);
+      expect(calls("SELECT 'a'::text, 1::int, 'b'::pg_catalog.text", { types }, local)).toEqual([]);
+      const ahead = { searchPath: ['app', 'pg_catalog'] };
+      expect(calls("SELECT 'a'::text, 1::int, 'b'::pg_catalog.name", { types }, { ...local, ...ahead })).toEqual({
+        ask: ['text'],
+      });
+      const temporary = { searchPath: ['pg_temp_3', 'pg_catalog'] };
+      expect(calls("SELECT 'a'::text", { types }, temporary)).toEqual({ ask: ['text'] });
+    });
+
+    test('by OID is not one of a name that looks like it', () => {
+      const raw = factsOf('SELECT $1')[0]!;
+      const byOid = (types: ReadonlyMap<string, KnownType | null>) =>
+        resolve(
+          { ...raw, types: [{ schema: null, name: '', oid: 30_000 }] },
+          { catalog: catalogOf({}), searchPath: ['pg_catalog'], overlay: { ...none, types }, localNames: false },
+        );
+      expect(byOid(new Map())).toMatchObject({ kind: 'Ask', types: [{ oid: 30_000 }] });
+      expect(byOid(new Map([[nameKey(null, '30000'), safe]]))).toMatchObject({ kind: 'Ask' });
+      const key = typeKey({ schema: null, name: '', oid: 30_000 });
+      expect(byOid(new Map([[key, safe]]))).toMatchObject({ facts: { unknown: [] } });
+      expect(byOid(new Map([[key, null]]))).toMatchObject({ facts: { unknown: ['the type with OID 30000'] } });
+    });
+
+    test('is not asked for where facts are for the record alone', () => {
+      expect(calls("SELECT 'a'::fresh", { types }, { ...app, partial: true })).toEqual(['the type fresh']);
+    });
   });
 
   test('is the first of its name in the path', () => {

@@ -46,6 +46,7 @@ test('pg_temp in the path is asked: only the session knows what is in it', () =>
     kind: 'Ask',
     relations: [{ schema: null, name: 'orders' }],
     functions: [],
+    types: [],
   });
   expect(resolved('SELECT * FROM public.orders', { searchPath })).toMatchObject({ kind: 'Facts' });
 });
