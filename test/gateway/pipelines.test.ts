@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encodeExecute, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
+import { encodeCopyData, encodeExecute, encodeFlush, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
 import { encodeCancelRequest } from '../../gateway/wire/opening.ts';
 import { policy, rule, startWorld, type World } from './harness.ts';
 import { bind, parse, Raw, signIn, sql } from './raw.ts';
@@ -129,3 +129,15 @@ test('a cancel hits what it was meant for: the statement after a cut result, or 
   }
   raw.socket.destroy();
 }, 30_000);
+
+test('a COPY that fails within a later CopyData message keeps the session in step', async () => {
+  const client: Raw = await signIn(world, 'writer');
+  client.send(parse('COPY orders FROM STDIN'), bind(), execute, encodeFlush());
+  await client.until('G');
+  const later = encodeCopyData(Buffer.alloc(1000, 0x20));
+  client.send(encodeCopyData(Buffer.from('bad\n')), later.subarray(0, 10));
+  await client.until('E:22P02');
+  client.send(later.subarray(10), encodeSync());
+  expect(await client.until('Z:I')).toBe('Z:I');
+  client.socket.destroy();
+});
