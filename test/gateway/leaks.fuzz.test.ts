@@ -25,12 +25,18 @@ const POLICIES = [
     rule('read', { statements: STATEMENTS, ...READ }),
     rule('fix', { statements: ['Update', 'Delete', 'CopyFrom'], relations: ['public.orders'], reach: ['Keyed'] }),
   ]),
-  policy('analysts', 'analyst', 'analyst_ro', [rule('read', { statements: ['Select', 'Transaction', 'Prepare'], ...READ })]),
+  policy('analysts', 'analyst', 'analyst_ro', [
+    rule('read', { statements: ['Select', 'Transaction', 'Prepare'], ...READ }),
+  ]),
   policy('analysts', 'analyst', 'analyst_ro', [rule('read', { statements: STATEMENTS, ...READ })], { rows: 2 }),
 ];
 
 /** Some mean the secret table by one search_path and a harmless one by another; writes leave a mark of their own. */
 let marks = 0;
+function next(): number {
+  marks += 1;
+  return marks;
+}
 const TEXTS: readonly (() => string)[] = [
   () => 'SELECT who FROM salaries',
   () => 'SELECT who FROM salaries',
@@ -43,9 +49,9 @@ const TEXTS: readonly (() => string)[] = [
   () => 'COPY salaries TO STDOUT',
   () => 'COPY orders FROM STDIN',
   () => 'SELECT id FROM orders ORDER BY id LIMIT 5',
-  () => `UPDATE orders SET item = 'mark ${(marks += 1)}' WHERE id = ${1 + (marks % 40)}`,
-  () => `UPDATE orders SET item = 'mark ${(marks += 1)}' WHERE id = 1`,
-  () => `UPDATE orders SET item = 'unbounded ${(marks += 1)}'`,
+  () => `UPDATE orders SET item = 'mark ${next()}' WHERE id = ${1 + (marks % 40)}`,
+  () => `UPDATE orders SET item = 'mark ${next()}' WHERE id = 1`,
+  () => `UPDATE orders SET item = 'unbounded ${next()}'`,
   () => 'SET LOCAL search_path = secret',
   () => 'RESET search_path',
   () => 'RESET ALL',
@@ -85,12 +91,14 @@ const message = fc.oneof(
   fc.tuple(text, name).map(([i, n]) => make(() => [parse(TEXTS[i]!(), n)])),
   fc.tuple(name, portal).map(([n, p]) => make(() => [bind(p, n)])),
   fc.tuple(portal, fc.constantFrom(0, 0, 1)).map(([p, rows]) => make(() => [encodeExecute(p, rows)])),
-  fc.tuple(text, name, portal).map(([i, n, p]) =>
-    make(() => [parse(TEXTS[i]!(), n), encodeDescribe('S', n), bind(p, n), encodeExecute(p, 0)]),
-  ),
-  fc.tuple(text, fc.boolean()).map(([i, sync]) =>
-    make(() => [parse(TEXTS[i]!()), bind(), encodeExecute('', 0), ...(sync ? [encodeSync()] : [])]),
-  ),
+  fc
+    .tuple(text, name, portal)
+    .map(([i, n, p]) => make(() => [parse(TEXTS[i]!(), n), encodeDescribe('S', n), bind(p, n), encodeExecute(p, 0)])),
+  fc
+    .tuple(text, fc.boolean())
+    .map(([i, sync]) =>
+      make(() => [parse(TEXTS[i]!()), bind(), encodeExecute('', 0), ...(sync ? [encodeSync()] : [])]),
+    ),
   fc.tuple(fc.constantFrom('S', 'P'), name).map(([what, n]) => make(() => [encodeClose(what as 'S', n)])),
   fc.constantFrom<Make>(
     () => [encodeSync()],
@@ -109,7 +117,7 @@ const message = fc.oneof(
       return [];
     },
     () => {
-      world.revise({ policies: [POLICIES[(marks += 1) % 3]!] });
+      world.revise({ policies: [POLICIES[next() % 3]!] });
       return [];
     },
   ),
@@ -161,7 +169,9 @@ describe.each([14, 18] as const)('with PostgreSQL %i', (version) => {
       action === 'Allowed' ? [(query_info as { query_string?: string } | undefined)?.query_string ?? ''] : [],
     );
     const changed = await world.server.query("SELECT item FROM orders WHERE item !~ '^item'");
-    expect(changed.filter(({ item }) => !intended.some((one) => one.includes(`SET item = '${item}' WHERE`)))).toEqual([]);
+    expect(changed.filter(({ item }) => !intended.some((one) => one.includes(`SET item = '${item}' WHERE`)))).toEqual(
+      [],
+    );
     expect(changed.length).toBeGreaterThan(0);
     expect(await world.server.query('SELECT count(*)::int AS n FROM secret.salaries')).toEqual([{ n: 5 }]);
     expect(ends.filter((end) => end.endsWith('Z:I')).length).toBeGreaterThan(ends.length / 2);

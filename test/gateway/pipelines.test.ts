@@ -136,16 +136,19 @@ test.each([
   ['PREPARE', 'PREPARE c AS SELECT item FROM orders'],
   ['DEALLOCATE', 'DEALLOCATE b'],
   ['a change of client_encoding', "SET client_encoding = 'LATIN1'"],
-])('%s that was prepared by Parse is not run by EXECUTE, behind which nobody would look for it', async (_what, text) => {
-  const client: Raw = await signIn(world, 'writer');
-  client.send(parse('SELECT item FROM orders', 'b'), parse(text, 'a'), encodeSync());
-  expect(await client.until('Z:I')).toBe('1 1 Z:I');
-  client.send(sql('EXECUTE a; SELECT item FROM orders'));
-  expect(await client.until('Z:I')).toBe('E:42501 Z:I');
-  client.send(bind('', 'a'), execute, encodeSync());
-  expect(await client.until('Z:I')).toMatch(/^2 /);
-  client.socket.destroy();
-});
+])(
+  '%s that was prepared by Parse is not run by EXECUTE, behind which nobody would look for it',
+  async (_what, text) => {
+    const client: Raw = await signIn(world, 'writer');
+    client.send(parse('SELECT item FROM orders', 'b'), parse(text, 'a'), encodeSync());
+    expect(await client.until('Z:I')).toBe('1 1 Z:I');
+    client.send(sql('EXECUTE a; SELECT item FROM orders'));
+    expect(await client.until('Z:I')).toBe('E:42501 Z:I');
+    client.send(bind('', 'a'), execute, encodeSync());
+    expect(await client.until('Z:I')).toMatch(/^2 /);
+    client.socket.destroy();
+  },
+);
 
 test('a COPY that fails within a later CopyData message keeps the session in step', async () => {
   const client: Raw = await signIn(world, 'writer');
