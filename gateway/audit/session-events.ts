@@ -18,6 +18,8 @@ export interface LogIdentity {
 
 /** Rendered intents kept in a session, oldest forgotten first. */
 const MAX_RENDERED = 128;
+/** Longest text kept so: a session of long texts would else hold a hundred megabytes. */
+const MAX_RENDERED_TEXT = 4096;
 
 interface OutcomeParts {
   readonly head: Buffer;
@@ -153,7 +155,7 @@ export class SessionEvents {
     if (same) return known;
     const parts = renderStatement(this.#constant, record, { prepared: '', protocol: record.protocol, applicationName });
     // A text sent by Query is seldom judged to the very same objects again.
-    if (record.protocol === 'Extended') {
+    if (record.protocol === 'Extended' && text.length <= MAX_RENDERED_TEXT) {
       if (this.#intents.size >= MAX_RENDERED) this.#intents.delete(this.#intents.keys().next().value!);
       this.#intents.set(text, parts);
     }

@@ -61,12 +61,14 @@ export class Catalog {
   }
 
   #database(name: string): Database {
-    let known = this.#databases.get(name);
-    if (known === undefined) {
-      known = new Database(name, this.#options, () => this.#databases.delete(name));
-      this.#databases.set(name, known);
-    }
-    return known;
+    const known = this.#databases.get(name);
+    if (known !== undefined) return known;
+    const made = new Database(name, this.#options, () => {
+      // One that was forgotten while it looked rests later than its successor, which others may use.
+      if (this.#databases.get(name) === made) this.#databases.delete(name);
+    });
+    this.#databases.set(name, made);
+    return made;
   }
 
   /** Loads the definitions of rules, as its snapshot then has them, and of all that hangs together with them. */
@@ -82,6 +84,10 @@ export class Catalog {
 }
 
 const SCHEMAS = 'SELECT nspname AS name FROM pg_catalog.pg_namespace';
+/** Another database, or another server, may have taken the name since the last connection; a restart looks like one. */
+const PLACE = `SELECT oid::pg_catalog.text OPERATOR(pg_catalog.||) ' '
+    OPERATOR(pg_catalog.||) pg_catalog.pg_postmaster_start_time()::pg_catalog.text AS place
+  FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()`;
 const VERSION = `SELECT pg_catalog.current_setting('server_version_num') AS num,
   pg_catalog.current_setting('server_encoding') AS encoding`;
 
@@ -111,6 +117,8 @@ class Database {
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<unknown> = Promise.resolve();
   #seen: Seen | null = null;
+  /** Where that was seen. */
+  #place = '';
   #version = 0;
   #closed = false;
   /** It has been said that it cannot be read. */
@@ -177,7 +185,7 @@ class Database {
   async #look(): Promise<CatalogSnapshot> {
     const outdated = this.#outdated;
     try {
-      this.#connection ??= await this.#connect();
+      if (this.#connection === null) await this.#connect();
       const snapshot = await this.#newest();
       this.#looked = outdated;
       this.#failing = false;
@@ -210,14 +218,17 @@ class Database {
     return this.last;
   }
 
-  async #connect(): Promise<CatalogConnection> {
-    const connection = await this.#options.connect(this.#name);
+  async #connect(): Promise<void> {
+    this.#connection = await this.#options.connect(this.#name);
     this.#builtin = null;
-    await connection.query(
+    await this.#rows(
       // Compiling the plans of these queries would take longer than running them.
       `SET search_path = pg_catalog; SET statement_timeout = '30s'; SET default_transaction_read_only = on; SET jit = off`,
     );
-    return connection;
+    const place = String((await this.#rows(PLACE))[0]?.place);
+    // Test: "a database that takes the name of one that nobody uses is another one".
+    if (place !== this.#place) this.#seen = null;
+    this.#place = place;
   }
 
   /** All of it, as of one moment. */

@@ -179,7 +179,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
   running.executed = false;
-  const portal: Portal = { statement, held: false, running };
+  const portal: Portal = { statement, held: false, running, mark: s.replies.sent };
   const undo = [s.names.setPortal(protocolName(message.portal), portal)];
   s.pipelineOpen = true;
   s.forward(step, reply('Bind', { undo, running: [running] }));
@@ -279,7 +279,7 @@ function unseen(s: SessionState, name: string): PreparedStatement | undefined {
 function unseenPortal(s: SessionState, name: string): Portal | undefined {
   const statement = unseen(s, name);
   if (statement === undefined) return undefined;
-  const portal: Portal = { statement, held: false, running: null };
+  const portal: Portal = { statement, held: false, running: null, mark: s.replies.sent };
   s.names.setPortal(protocolName(name), portal);
   return portal;
 }

@@ -69,6 +69,7 @@ function usedUp(s: SessionState): Refusal {
 
 function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
   head.cut = { refusal, completed: false };
+  s.counting = true;
   s.port.cancelUpstream();
 }
 
@@ -100,8 +101,8 @@ export function cutCompleted(s: SessionState, head: Reply, step: Step, tag: stri
 
 /** Nothing else runs in the same string or pipeline. */
 function isAlone(s: SessionState, head: Reply): boolean {
-  if (head.kind === 'Query') return head.running.length === 1;
   const next = s.replies.second();
+  if (head.kind === 'Query') return head.running.length === 1 && next === undefined;
   return next === undefined || next.kind === 'Sync';
 }
 

@@ -70,7 +70,8 @@ function applyName(s: SessionState, effect: SessionEffect, text: string): Undo[]
     case 'Prepare':
       return [s.names.setStatement(sqlName(effect.name), prepared(effect.inner, text))];
     case 'Declare': {
-      const portal = { statement: prepared(effect.inner, text), held: effect.hold, running: null };
+      const statement = prepared(effect.inner, text);
+      const portal = { statement, held: effect.hold, running: null, mark: s.replies.sent };
       return [s.names.setPortal(sqlName(effect.name), portal)];
     }
     case 'Deallocate':

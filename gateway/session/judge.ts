@@ -68,6 +68,8 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   if (inner === 'Uncertain') return { kind: 'Wait', need: { kind: 'Answers' } };
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
+  if (inner.raw !== null && isHidden(inner.raw) && !s.env.policies(s.now).effective.unrestricted)
+    return judged(denied(raw, factsWithoutNames(raw), HIDDEN));
   const own = judgeAlone(s, raw);
   if (own.kind === 'Wait' || own.judged.refusal !== null) return own;
   if (inner.raw === null) return judged(bounded(own.judged, [raw]));
@@ -149,6 +151,19 @@ function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; m
   }
   return { raw: null, missing: null };
 }
+
+/**
+ * What Parse can prepare and PREPARE cannot: settings, transactions, names. By EXECUTE it would come where nobody looks for
+ * it. Test: "a change of search_path that was prepared by Parse is not run by EXECUTE, behind which nobody would look for it".
+ */
+function isHidden({ effects, settings }: RawStatement): boolean {
+  return effects.length > 0 || settings.some(({ kind }) => kind !== 'Show');
+}
+
+const HIDDEN = gatewayDenial(
+  'EXECUTE and FETCH run queries and writes only, not what changes settings, transactions, cursors or prepared statements',
+  'Send the statement itself, or run it by Bind and Execute.',
+);
 
 /** Prepared by a Parse that nobody could read, under class Any, which does not count any more. */
 function notUnderstood(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {

@@ -28,6 +28,8 @@ export interface Portal {
   readonly held: boolean;
   /** What runs under the intent that Bind wrote; null: made by DECLARE. */
   running: Running | null;
+  /** `Progress.sent` when it was made. */
+  readonly mark: number;
 }
 
 /** One statement between its intent and its outcome. */
@@ -72,6 +74,8 @@ export interface Progress {
   readonly sent: number;
   /** A change made when so many had been sent may still fail, and what is sent now would not be skipped for it. */
   mayFail(mark: number): boolean;
+  /** What was sent together with a change made then has been answered, to the end. */
+  isOver(mark: number): boolean;
 }
 
 /** Bytes of a name that the server compares (NAMEDATALEN - 1). */
@@ -132,11 +136,17 @@ export class Names {
     if (this.#changedPortals.size > 0) this.#changedPortals.clear();
   }
 
-  /** The server has done what these stand for. */
+  /**
+   * The server has done what these stand for. Test: "a name is certain once it was answered, though something is always
+   * outstanding" (what is kept of them would else grow for as long as a client does not wait).
+   */
   confirm(changes: readonly Undo[]): void {
     for (const change of changes) {
       change.before = undefined;
       change.previous = null;
+      if (change.next !== null) change.next.previous = null;
+      const changed = this.#changed(change.names);
+      if (changed.get(change.key) === change) changed.delete(change.key);
     }
   }
 
@@ -153,12 +163,13 @@ export class Names {
     return [...this.portals.keys()].map((key) => this.setPortal(key, undefined));
   }
 
-  /** The transaction ended: portals without hold are gone. Returns what they were still running. */
+  /** The transaction ended: its portals without hold are gone. Returns what they were still running. */
   endTransaction(): Running[] {
     if (this.portals.size === 0) return [];
     const left: Running[] = [];
     for (const [key, portal] of this.portals) {
-      if (portal.held) continue;
+      // What is already on its way belongs to the next transaction.
+      if (portal.held || !this.#progress.isOver(portal.mark)) continue;
       this.portals.delete(key);
       if (portal.running !== null && !portal.running.ended) left.push(portal.running);
     }

@@ -89,6 +89,10 @@ export class ReplyQueue implements Progress {
     return this.length > 0 && mark < this.#sent && mark >= this.#answered;
   }
 
+  isOver(mark: number): boolean {
+    return this.length === 0 || mark < this.#answered;
+  }
+
   push(item: Reply): void {
     if (isBoundary(item)) this.#sent += 1;
     if (item.kind !== 'CopyEnd' || this.length > 0) this.#items.push(item);

@@ -269,9 +269,9 @@ function onReady(s: SessionState, step: Step): void {
 }
 
 function endTransaction(s: SessionState): void {
-  // What is already on its way belongs to the next transaction: its portals stay, its changes stay noted.
+  for (const running of s.names.endTransaction()) s.finish(running, 'Abandoned');
+  // What is already on its way belongs to the next transaction: its changes stay noted.
   // Test: "a SET LOCAL sent before the answer to an earlier query is forgotten at its own COMMIT".
   if (s.replies.length > 0) return s.settings.rolledBack();
-  for (const running of s.names.endTransaction()) s.finish(running, 'Abandoned');
   if (s.settings.endTransaction()) s.port.refreshCatalog();
 }

@@ -23,7 +23,7 @@ import type { Step } from '../wire/reader.ts';
 import { BACKEND, FRONTEND, messageName } from '../wire/types.ts';
 import { satisfy } from './asking.ts';
 import { onBind, onBindHead, onClose, onDescribe, onExecute, onParse, onParseHead, onSync } from './client-extended.ts';
-import { onCopyData, onCopyEnd, onFunctionCall, onFunctionCallHead } from './client-other.ts';
+import { noteCopied, onCopyData, onCopyEnd, onFunctionCall, onFunctionCallHead } from './client-other.ts';
 import { onQuery, onQueryHead } from './client-simple.ts';
 import { relayRows } from './cut.ts';
 import type { SessionEnvironment, SessionPort } from './environment.ts';
@@ -116,6 +116,7 @@ export class Session {
     this.#time(now, at);
     const need = this.#dispatch(step);
     if (need === null) {
+      s.within = step.open;
       s.askFailed = null;
       s.cancelled = false;
       if (s.replies.length >= MAX_OUTSTANDING) this.#fill();
@@ -274,9 +275,11 @@ export class Session {
     return null;
   }
 
-  #clientRun(step: Step): null {
+  #clientRun(step: Step): Need | null {
     const s = this.#state;
-    if (step.type === FRONTEND.CopyData) return onCopyData(s, step);
+    const need = s.within ? null : onCopyData(s);
+    if (need !== null) return need;
+    if (step.type === FRONTEND.CopyData) noteCopied(s, step);
     if (s.spillForwarded) s.port.toServer(step, null);
     return null;
   }

@@ -18,6 +18,11 @@ export interface StagedUnit {
 export function refuseStaged(s: SessionState, units: readonly StagedUnit[], reason: string): void {
   // An error may have come meanwhile for which the server would skip some of them: those are gone already.
   // Test: "whatever cannot be recorded does not run, and the answers stay in step, whenever the disk is full".
+  const first = units.findIndex(({ reply: item }) => item !== null);
+  // What goes on with a message that has been sent goes there all the same, what goes on with one that is refused does not.
+  // Test: "a message that cannot be recorded is kept from the server to its last byte".
+  for (const { bytes } of units.slice(0, first < 0 ? units.length : first)) s.port.toServer(bytes, null);
+  if (first >= 0) s.spillForwarded = false;
   const queued = new Set(s.replies.items());
   const replies = units.flatMap(({ reply: item }) => (item !== null && queued.has(item) ? [item] : []));
   if (replies.length === 0) return;

@@ -28,13 +28,15 @@ export class SessionState {
   copyIn = false;
   /** CopyDone or CopyFail has been sent in this copy. */
   copyEnded = false;
-  /** The rows of what was sent last decide whether it may stay: nothing else is sent before they are known. */
+  /** The rows of what was sent last decide whether it may stay, or go on: nothing else is sent before they are known. */
   counting = false;
   /** What the server has been told since the start-up packet to hold the session to; null: nothing else. */
   pins: Pins | null = null;
   /** The policies for which that was looked at. */
   pinnedFor: EffectivePolicies | null = null;
-  /** What remains of a spilled client message goes to the server, or nowhere. */
+  /** The client is in the middle of a message: it gets there whole or not at all, and nothing of ours comes between. */
+  within = false;
+  /** What remains of that message goes to the server, or nowhere. */
   spillForwarded = false;
   /** What remains of a spilled server message goes to the client. */
   spillRelayed = true;

@@ -34,6 +34,8 @@ export class Step {
   readonly count: number;
   /** Bytes of the whole message; 0 for a run. */
   readonly total: number;
+  /** The message that it ends in goes on in the next step. */
+  readonly open: boolean;
 
   constructor(parts: Omit<Step, 'length' | 'raw' | 'body'>) {
     this.kind = parts.kind;
@@ -43,6 +45,7 @@ export class Step {
     this.end = parts.end;
     this.count = parts.count;
     this.total = parts.total;
+    this.open = parts.open;
   }
 
   get length(): number {
@@ -186,8 +189,8 @@ export class MessageReader {
     if (this.#streamed[type] === 0) return this.#deliver(type, total, held, 0);
     this.#type = type;
     this.#left = total - HEADER;
-    const count = this.#left === 0 ? 1 : 0;
-    return new Step({ kind: 'run', type, chunk: held, start: 0, end: wanted, count, total: 0 });
+    const open = this.#left > 0;
+    return new Step({ kind: 'run', type, chunk: held, start: 0, end: wanted, count: open ? 0 : 1, total: 0, open });
   }
 
   /** A run from here: the message that ends at `end` and, for a streamed type, all that follow it in this chunk. */
@@ -211,17 +214,18 @@ export class MessageReader {
     this.#left = Math.max(0, end - size);
     const start = this.#position;
     this.#position = Math.min(end, size);
-    return new Step({ kind: 'run', type, chunk, start, end: this.#position, count, total: 0 });
+    const open = this.#left > 0;
+    return new Step({ kind: 'run', type, chunk, start, end: this.#position, count, total: 0, open });
   }
 
   /** The message at `start`, or what is delivered of it at first. */
   #deliver(type: number, total: number, chunk: Buffer, start: number): Step {
     const wanted = this.#wanted(type, total);
     const end = start + wanted;
-    if (wanted === total) return new Step({ kind: 'message', type, chunk, start, end, count: 1, total });
+    if (wanted === total) return new Step({ kind: 'message', type, chunk, start, end, count: 1, total, open: false });
     this.#type = type;
     this.#left = total - wanted;
-    return new Step({ kind: 'head', type, chunk, start, end, count: 0, total });
+    return new Step({ kind: 'head', type, chunk, start, end, count: 0, total, open: true });
   }
 
   /** How many first bytes of a message make a step: all, or the spill bound. */

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AuditLog, IntentRecord } from '../../gateway/audit/record.ts';
 import { type Event, FACTS, faults, intent, linesOf, open, outcome, SESSION, scratch, settled } from './kit.ts';
@@ -135,6 +137,22 @@ describe('events', () => {
     expect(second.time).toBe(first.time - 3_600_000);
     expect(second.metadata.sequence).toBe(first.metadata.sequence + 1);
     expect(second.unmapped.postern.duration).toBe(5);
+  });
+
+  it('of long texts leave nothing behind in the memory of their session', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    log = await open(room.path);
+    const session = log.session(SESSION);
+    collect();
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 100; i++) {
+      session.record(intent(i, { text: `select ${i} --${'x'.repeat(131_000)}` }));
+      if (i % 10 === 0) await settled(log);
+    }
+    await settled(log);
+    collect();
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 << 20);
   });
 
   const classes = [

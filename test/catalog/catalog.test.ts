@@ -175,6 +175,23 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
     expect(await catalog.ensure('postgres')).toBe(catalog.snapshot('postgres'));
   }, 20_000);
 
+  test('a database that takes the name of one that nobody uses is another one', async () => {
+    await server.query('CREATE DATABASE swapped');
+    await server.query('CREATE VIEW harmless AS SELECT 1 AS x', 'swapped');
+    await server.query('CREATE DATABASE restored TEMPLATE swapped');
+    await server.query('CREATE OR REPLACE VIEW harmless AS SELECT oid::int AS x FROM pg_class', 'restored');
+    await server.query('CREATE TABLE elsewhere (id int)');
+    const leave = catalog.use('swapped');
+    const before = await catalog.ensure('swapped');
+    leave();
+    await expect.poll(() => catalog.snapshot('swapped'), { timeout: 5000 }).toBeUndefined();
+    const open = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = 'swapped'";
+    await expect.poll(async () => (await server.query(open))[0], { timeout: 5000 }).toEqual({ n: 0 });
+    await server.query('DROP DATABASE swapped');
+    await server.query('ALTER DATABASE restored RENAME TO swapped');
+    expect(await catalog.ensure('swapped')).not.toBe(before);
+  }, 20_000);
+
   test('its connection cannot write', async () => {
     const inUse = connections.findLast(({ database }) => database === 'postgres')!;
     await expect(inUse.query('CREATE TABLE public.x (id int)')).rejects.toMatchObject({ code: '25006' });

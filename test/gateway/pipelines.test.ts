@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encodeExecute, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
+import { encodeCopyData, encodeExecute, encodeFlush, encodeQuery, encodeSync } from '../../gateway/wire/frontend.ts';
 import { encodeCancelRequest } from '../../gateway/wire/opening.ts';
 import { policy, rule, startWorld, type World } from './harness.ts';
 import { bind, parse, Raw, signIn, sql } from './raw.ts';
@@ -129,3 +129,35 @@ test('a cancel hits what it was meant for: the statement after a cut result, or 
   }
   raw.socket.destroy();
 }, 30_000);
+
+test.each([
+  ['a change of search_path', 'SET search_path = secret, public'],
+  ['another EXECUTE', 'EXECUTE b'],
+  ['PREPARE', 'PREPARE c AS SELECT item FROM orders'],
+  ['DEALLOCATE', 'DEALLOCATE b'],
+  ['a change of client_encoding', "SET client_encoding = 'LATIN1'"],
+])(
+  '%s that was prepared by Parse is not run by EXECUTE, behind which nobody would look for it',
+  async (_what, text) => {
+    const client: Raw = await signIn(world, 'writer');
+    client.send(parse('SELECT item FROM orders', 'b'), parse(text, 'a'), encodeSync());
+    expect(await client.until('Z:I')).toBe('1 1 Z:I');
+    client.send(sql('EXECUTE a; SELECT item FROM orders'));
+    expect(await client.until('Z:I')).toBe('E:42501 Z:I');
+    client.send(bind('', 'a'), execute, encodeSync());
+    expect(await client.until('Z:I')).toMatch(/^2 /);
+    client.socket.destroy();
+  },
+);
+
+test('a COPY that fails within a later CopyData message keeps the session in step', async () => {
+  const client: Raw = await signIn(world, 'writer');
+  client.send(parse('COPY orders FROM STDIN'), bind(), execute, encodeFlush());
+  await client.until('G');
+  const later = encodeCopyData(Buffer.alloc(1000, 0x20));
+  client.send(encodeCopyData(Buffer.from('bad\n')), later.subarray(0, 10));
+  await client.until('E:22P02');
+  client.send(later.subarray(10), encodeSync());
+  expect(await client.until('Z:I')).toBe('Z:I');
+  client.socket.destroy();
+});

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as frontend from '../../gateway/wire/frontend.ts';
 import { trace } from '../../gateway/wire/trace.ts';
 import { fuzzRuns } from '../kit/fuzz.ts';
@@ -249,3 +249,45 @@ test.each([
     expect(talk.session.cancelWaiting(talk.world.now)).toBe(false);
   },
 );
+
+describe('a message longer than its bound', () => {
+  /** More than what is held of a message; in its value stands what would be a message of its own. */
+  const long = frontend.encodeBind({
+    portal: '',
+    statement: 's',
+    formats: [],
+    parameters: [Buffer.concat([Buffer.alloc(2000, 0x78), frontend.encodeQuery(Buffer.from('SELECT n FROM secret'))])],
+    resultFormats: [],
+  });
+  const [head, rest] = [long.subarray(0, 1100), long.subarray(1100)];
+
+  function begin(): Conversation {
+    const talk = new Conversation();
+    talk.send(
+      frontend.encodeParse({ statement: 's', text: Buffer.from('SELECT n FROM public.one'), parameterTypes: [] }),
+      frontend.encodeSync(),
+    );
+    talk.settle();
+    talk.world.lateRecords = true;
+    return talk;
+  }
+
+  test('a message that cannot be recorded is kept from the server to its last byte', () => {
+    const talk = begin();
+    const before = talk.passed.length;
+    talk.send(head);
+    talk.settleRecords(false);
+    talk.send(rest, frontend.encodeSync());
+    talk.settle();
+    expect(Buffer.concat(talk.passed.slice(before + 1)).includes('secret')).toBe(false);
+    expect(talk.got.slice(-2)).toEqual(['ERROR 58030', 'ReadyForQuery I']);
+  });
+
+  test('gets there to its last byte once it was sent, though what follows it cannot be recorded', () => {
+    const talk = begin();
+    talk.send(head);
+    talk.settleRecords(true);
+    talk.session.refuseStaged([{ bytes: rest, reply: null }], 'no space left on device');
+    expect(talk.passed.at(-1)).toEqual(rest);
+  });
+});

@@ -88,7 +88,7 @@ const IDLE: Readonly<Record<Name, Outcome>> = {
   'FunctionCall, denied': 'replaced',
   Flush: 'forwarded',
   Sync: 'forwarded',
-  CopyData: 'forwarded',
+  CopyData: 'dropped',
   CopyDone: 'forwarded',
   CopyFail: 'forwarded',
   Terminate: 'ends',
@@ -164,7 +164,7 @@ const STATES: Readonly<Record<string, State>> = {
       talk.settle();
       talk.send(frontend.encodeCopyDone());
     },
-    but: {},
+    but: { CopyData: 'waits' },
   },
   'in copy-out': {
     enter: (talk) => {
@@ -172,7 +172,7 @@ const STATES: Readonly<Record<string, State>> = {
       talk.serve();
       talk.answer();
     },
-    but: {},
+    but: { CopyData: 'waits' },
   },
   'with a result being cut': {
     enter: (talk) => {
@@ -183,7 +183,13 @@ const STATES: Readonly<Record<string, State>> = {
       for (let i = 0; i < 3; i++) talk.answer();
       if (talk.cancels !== 1) throw new Error('the result is not being cut');
     },
-    but: {},
+    // Something of ours may have to follow it.
+    but: {
+      ...everything('waits', ALL),
+      ...everything('forwarded', ['CopyDone', 'CopyFail']),
+      ...everything('error', ['of an unknown type']),
+      Terminate: 'ends',
+    },
   },
   'waiting for the parser': {
     enter: (talk) => {
