@@ -8,7 +8,7 @@ import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread, type Su
 import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
-import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { KnownSettings } from './settings.ts';
 import { afterLiteralSets } from './simulate.ts';
@@ -98,7 +98,7 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
 function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
   const { statements, places } = analysis;
   const planned: Planned[] = [];
-  let around: Around = { ...s.surroundings(), changed: s.settings.touched };
+  let around: Around = { ...s.surroundings(), changed: s.settings.touched, codeMade: false };
   for (const [index, raw] of statements.entries()) {
     const judgement = judgeWithin(around, raw, index);
     if (judgement.kind === 'Wait') return giveUp(s, planned, judgement.need);
@@ -116,6 +116,7 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
     if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
     around = after(s, around, raw, judged);
     if (raw.renamesTypes === true) around = { ...around, typesRenamed: true };
+    if (raw.classes.includes('Code') && judged.facts !== null) around = { ...around, codeMade: true };
   }
   return countable(s, { statements: planned, refusal: null, prefix: 0 });
 }
@@ -154,10 +155,27 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
   return { kind: 'Answers' };
 }
 
-/** The statements before it in the string are not counted yet. */
-function judgeWithin(around: Surroundings, raw: RawStatement, ahead: number): Judgement {
+/** The statements before it in the string are not counted yet, and what they define is not there to be looked at. */
+function judgeWithin(around: Around, raw: RawStatement, ahead: number): Judgement {
   const over = exhausted(around, raw, ahead);
-  return over === null ? judge(around, raw) : { kind: 'Judged', judged: over };
+  if (over !== null) return { kind: 'Judged', judged: over };
+  const judgement = judge(around, raw);
+  const open = !around.codeMade || around.env.policies(around.now).effective.unrestricted;
+  if (judgement.kind === 'Wait' || open || !callsNobody(judgement.judged)) return judgement;
+  const decision = gatewayDenial(
+    'a statement earlier in the same string defines code, so what this one calls is not understood',
+    'Send it as a string of its own.',
+  );
+  return { kind: 'Judged', judged: { raw, facts: judgement.judged.facts, decision, refusal: refusalOf(decision) } };
+}
+
+/**
+ * It calls a function that nobody has yet: one that the string makes, perhaps. Definitions only name functions. Test: "a
+ * function is not called in the string that makes it".
+ */
+function callsNobody({ raw, facts, decision }: Judged): boolean {
+  if (decision.verdict === 'Deny' || raw === null || raw.classes.includes('Code')) return false;
+  return facts?.functions.some(({ candidates }) => candidates.length === 0) === true;
 }
 
 function textOf(text: DecodedText, { offset, length }: Place): string {
@@ -168,6 +186,8 @@ function textOf(text: DecodedText, { offset, length }: Place): string {
 interface Around extends Surroundings {
   /** The open transaction contains a change of settings, perhaps made earlier in this string. */
   readonly changed: boolean;
+  /** A statement earlier in this string makes functions, or what calls them. */
+  readonly codeMade: boolean;
 }
 
 /** What the next statement of the string will find. */

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { policy, rule, startWorld, type World } from './harness.ts';
+
+const MIGRATOR = policy('migrators', 'migrator', 'app_rw', [
+  rule('work', {
+    statements: ['Select', 'Insert', 'Ddl', 'Code', 'Transaction'],
+    relations: ['public.*'],
+    functions: ['public.listed(integer)'],
+  }),
+]);
+const OPEN = policy('open', 'open', 'app_rw', [rule('everything', { statements: ['Any'], relations: ['*.*'] })]);
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld({ change: (document) => ({ ...document, policies: [MIGRATOR, OPEN] }) });
+  await world.server.query('GRANT CREATE ON SCHEMA public TO app_rw');
+}, 60_000);
+afterAll(() => world.stop());
+
+const making = (name: string, returns = 'int', language = 'sql', body = 'SELECT 1') =>
+  `CREATE FUNCTION ${name} RETURNS ${returns} LANGUAGE ${language} AS '${body}'`;
+
+test('a function is not called in the string that makes it: whether a rule lists it cannot be told yet', async () => {
+  const client = await world.connect('migrator');
+  for (const call of ['SELECT mine(1)', 'BEGIN; SELECT mine(1)', 'INSERT INTO orders (id) VALUES (mine(99))']) {
+    await expect(client.query(`${making('mine(int)')}; ${call}`)).rejects.toMatchObject({
+      code: '42501',
+      message: expect.stringContaining('earlier in the same string defines code'),
+    });
+    await client.query('ROLLBACK');
+  }
+  expect(await world.server.query("SELECT 1 FROM pg_proc WHERE proname = 'mine'")).toEqual([]);
+  await client.query(making('mine(int)'));
+  await expect(client.query('SELECT mine(1)')).rejects.toMatchObject({ code: '42501' });
+  await client.query(making('listed(int)'));
+  expect((await client.query('SELECT listed(1)')).rows).toEqual([{ listed: 1 }]);
+  await client.end();
+});
+
+test('what only names a function may follow in the string that makes it, and built-in functions may be called', async () => {
+  const client = await world.connect('migrator');
+  const body = 'BEGIN RETURN NEW; END';
+  await client.query(`CREATE TABLE watched (a int); ${making('watch()', 'trigger', 'plpgsql', body)};
+    SELECT abs(-1), count(*) FROM pg_class; CREATE TRIGGER watch BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch()`);
+  await client.end();
+});
+
+test('under Any a string makes functions and calls them', async () => {
+  const client = await world.connect('open');
+  const results = (await client.query(`${making('mine(text)')}; SELECT mine('x')`)) as unknown as { rows: object[] }[];
+  expect(results[1]?.rows).toEqual([{ mine: 1 }]);
+  await client.end();
+});
