@@ -172,6 +172,8 @@ interface Around extends Surroundings {
 /** What the next statement of the string will find. */
 function after(s: SessionState, around: Around, raw: RawStatement, judged: Judged): Around {
   if (around.changed && raw.effects.some(endsTransaction)) return { ...around, clouded: true };
+  // What is dropped or renamed may have hidden something else of that name.
+  if (raw.classes.includes('Ddl') && s.settings.local !== 'no') return { ...around, clouded: true };
   if (!changesSettings(raw, judged.facts)) return around;
   const foreseen = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
   return { ...around, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };
