@@ -112,9 +112,10 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
     const own = textOf(text, places[index]!);
-    planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
+    const one = { judged, text: own, undo: applyNames(s, raw, own) };
+    planned.push(one);
     if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
-    around = after(s, around, raw, judged);
+    around = after(s, around, raw, one);
   }
   return countable(s, { statements: planned, refusal: null, prefix: 0 });
 }
@@ -169,11 +170,15 @@ interface Around extends Surroundings {
   readonly changed: boolean;
 }
 
+/** DROP, RENAME and SET SCHEMA cannot be written without these words; that others hold them as well does no harm. */
+const REMOVES = /\b(?:drop|rename|schema)\b/i;
+
 /** What the next statement of the string will find. */
-function after(s: SessionState, around: Around, raw: RawStatement, judged: Judged): Around {
+function after(s: SessionState, around: Around, raw: RawStatement, { judged, text }: Planned): Around {
   if (around.changed && raw.effects.some(endsTransaction)) return { ...around, clouded: true };
-  // What is dropped or renamed may have hidden something else of that name.
-  if (raw.classes.includes('Ddl') && s.settings.local !== 'no') return { ...around, clouded: true };
+  // What goes away may have hidden something else of that name.
+  // Test: "behind what else a name meant at the start of the string".
+  if (raw.classes.includes('Ddl') && REMOVES.test(text)) return { ...around, clouded: true };
   if (!changesSettings(raw, judged.facts)) return around;
   const foreseen = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
   return { ...around, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };

@@ -81,6 +81,8 @@ describe('a table is denied', () => {
     [['CREATE TEMP TABLE t (id int)'], 'SET search_path = secret, public; SELECT * FROM twin'],
     [[`${SHADOWED}; CREATE TEMP TABLE twin (id int)`], 'DROP TABLE pg_temp.twin; SELECT * FROM twin'],
     [[`${SHADOWED}; CREATE TEMP TABLE twin (id int)`], 'ALTER TABLE pg_temp.twin RENAME TO t; SELECT * FROM twin'],
+    [['SET search_path = public, secret'], 'ALTER TABLE twin RENAME TO t; SELECT * FROM twin'],
+    [['SET search_path = public, secret'], '/* */ DROP TABLE twin; SELECT * FROM twin'],
     [[SHADOWED, 'BEGIN', 'CREATE TEMP TABLE twin (id int)'], 'ROLLBACK; SELECT * FROM twin'],
     [
       [SHADOWED, 'BEGIN', 'SAVEPOINT s', 'CREATE TEMP TABLE twin (id int)', 'SELECT * FROM twin'],
