@@ -1,5 +1,5 @@
 import type { BoundParameter } from '../audit/record.ts';
-import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
+import type { Analysis, Place, RawStatement, SessionEffect } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
@@ -98,7 +98,7 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
 function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
   const { statements, places } = analysis;
   const planned: Planned[] = [];
-  let around: Around = { ...s.surroundings(), changed: s.settings.touched, codeMade: false };
+  let around: Around = { ...s.surroundings(), changed: s.settings.touched, codeMade: false, gone: NOTHING };
   for (const [index, raw] of statements.entries()) {
     const judgement = judgeWithin(around, raw, index);
     if (judgement.kind === 'Wait') return giveUp(s, planned, judgement.need);
@@ -112,9 +112,10 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
     const own = textOf(text, places[index]!);
-    planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
+    const one = { judged, text: own, undo: applyNames(s, raw, own) };
+    planned.push(one);
     if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
-    around = after(s, around, raw, judged);
+    around = after(s, around, raw, one);
     if (raw.renamesTypes === true) around = { ...around, typesRenamed: true };
     if (raw.classes.includes('Code') && judged.facts !== null) around = { ...around, codeMade: true };
   }
@@ -159,7 +160,7 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
 function judgeWithin(around: Around, raw: RawStatement, ahead: number): Judgement {
   const over = exhausted(around, raw, ahead);
   if (over !== null) return { kind: 'Judged', judged: over };
-  const judgement = judge(around, raw);
+  const judgement = judge(usesWhatIsGone(around, raw) ? { ...around, clouded: true } : around, raw);
   const open = !around.codeMade || around.env.policies(around.now).effective.unrestricted;
   if (judgement.kind === 'Wait' || open || !callsNobody(judgement.judged)) return judgement;
   const decision = gatewayDenial(
@@ -188,14 +189,36 @@ interface Around extends Surroundings {
   readonly changed: boolean;
   /** A statement earlier in this string makes functions, or what calls them. */
   readonly codeMade: boolean;
+  /** Names of relations that went away earlier in this string, and may have hidden others. */
+  readonly gone: ReadonlySet<string>;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** Test: "behind what else a name meant at the start of the string". */
+function usesWhatIsGone({ gone }: Around, raw: RawStatement): boolean {
+  if (gone.size === 0) return false;
+  if (raw.classes.includes('Sequence')) return true; // by a name in a literal, perhaps
+  return (
+    raw.relations.some(({ schema, name, creates }) => schema === null && !creates && gone.has(name)) ||
+    raw.effects.some((effect) => effect.kind === 'Execute' || effect.kind === 'Fetch' || innerUses(gone, effect))
+  );
+}
+
+function innerUses(gone: ReadonlySet<string>, effect: SessionEffect): boolean {
+  return 'inner' in effect && effect.inner.relations.some(({ schema, name }) => schema === null && gone.has(name));
 }
 
 /** What the next statement of the string will find. */
-function after(s: SessionState, around: Around, raw: RawStatement, judged: Judged): Around {
+function after(s: SessionState, around: Around, raw: RawStatement, { judged }: Planned): Around {
   if (around.changed && raw.effects.some(endsTransaction)) return { ...around, clouded: true };
-  if (!changesSettings(raw, judged.facts)) return around;
+  // DROP OWNED has no names at all.
+  if (raw.removes === 'Any' || raw.classes.includes('Role')) return { ...around, clouded: true };
+  const gone =
+    raw.removes === undefined ? around.gone : new Set([...around.gone, ...raw.relations.map(({ name }) => name)]);
+  if (!changesSettings(raw, judged.facts)) return { ...around, gone };
   const foreseen = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
-  return { ...around, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };
+  return { ...around, gone, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };
 }
 
 function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): void {

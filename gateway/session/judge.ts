@@ -279,7 +279,9 @@ type Resolved =
 
 function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   if (!needsNames(raw)) return { kind: 'Facts', facts: factsWithoutNames(raw) };
-  if (s.clouded) {
+  // A session's own names were asked for by the search_path that holds now, not by the one that is foreseen.
+  // Test: "behind what else a name meant at the start of the string".
+  if (s.clouded || (s.known !== s.settings.known && s.settings.local !== 'no')) {
     return refused(
       'a statement earlier in the same string changes what names mean, so this one is not understood',
       'Send it as a string of its own.',

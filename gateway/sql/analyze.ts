@@ -76,7 +76,7 @@ function build(primary: StatementClass, found: Findings): Built {
     found.classes.add('TempTable');
   }
   const verbs = found.relations.map((r) => r.verb);
-  const { settings, asks, renamesTypes, minMajor, nesting, unknown } = found;
+  const { settings, asks, renamesTypes, removes, minMajor, nesting, unknown } = found;
   return {
     primary: shownAs(primary, found),
     classes: [...found.classes],
@@ -88,6 +88,7 @@ function build(primary: StatementClass, found: Findings): Built {
     settings,
     asks,
     ...(renamesTypes ? { renamesTypes } : {}),
+    ...(removes === null ? {} : { removes }),
     readOnly: !found.writes && [...found.classes, ...verbs].every(reads),
     minMajor,
     nesting,

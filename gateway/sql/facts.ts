@@ -143,6 +143,8 @@ export interface RawStatement {
   readonly asks: boolean;
   /** Later in the same string, the name of a type may mean another. */
   readonly renamesTypes?: true;
+  /** Relations go, or go by another name: those that it names, or others as well (CASCADE). */
+  readonly removes?: 'Named' | 'Any';
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
   /** A name has capital letters beyond ASCII, which some databases take for small ones. */

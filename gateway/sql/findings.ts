@@ -25,6 +25,8 @@ export interface Findings {
   readonly functionItems: Set<string>;
   asks: boolean;
   renamesTypes: boolean;
+  /** Relations go, or go by another name: those that are named, or others as well. */
+  removes: 'Named' | 'Any' | null;
   /** Calls something that changes more than settings. */
   writes: boolean;
   /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
@@ -50,6 +52,7 @@ export function nothing(): Findings {
     functionItems: new Set(),
     asks: false,
     renamesTypes: false,
+    removes: null,
     writes: false,
     dataModifying: 0,
     minMajor: 14,

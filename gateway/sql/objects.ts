@@ -33,6 +33,8 @@ export function refineObject({ type, fields }: Typed, found: Findings): void {
   if (NO_DEFINITION.test(kind)) found.classes.delete('Ddl');
   const objects = type === 'DropStmt' ? list(fields.objects) : [fields.object];
   for (const object of objects) addNamed(kind, object, found);
+  if (type === 'DropStmt' || fields.newname !== undefined || fields.newschema !== undefined)
+    noteRemoval(kind, fields, found);
   addNewName(kind, fields, found);
 }
 
@@ -44,14 +46,18 @@ function addNamed(kind: string, object: unknown, found: Findings): void {
   if (parts.length > 0) addRelation(found, qualified(parts), 'Ddl');
 }
 
+/** What goes away, or goes by another name, may have hidden something of its name from what follows in the string. */
+function noteRemoval(kind: string, fields: Fields, found: Findings): void {
+  // Test: "renamed in the same string".
+  if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') found.renamesTypes = true;
+  if (fields.behavior === 'DROP_CASCADE') found.removes = 'Any';
+  else if (RELATION_KINDS.has(kind)) found.removes ??= 'Named';
+}
+
 /** RENAME TO and SET SCHEMA: under its new name a relation may fall under other rules. */
 function addNewName(kind: string, fields: Fields, found: Findings): void {
   const { newname, newschema } = fields;
-  // Later in the same string another type would go by the name (test: "renamed in the same string").
-  if (newname !== undefined || newschema !== undefined) {
-    if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') found.renamesTypes = true;
-    if (kind === 'OBJECT_EXTENSION') found.asks = true;
-  }
+  if ((newname !== undefined || newschema !== undefined) && kind === 'OBJECT_EXTENSION') found.asks = true;
   if (kind === 'OBJECT_SCHEMA' && typeof newname === 'string') {
     changesSchema(text(fields.subname), found);
     changesSchema(newname, found);

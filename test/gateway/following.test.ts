@@ -51,6 +51,8 @@ beforeEach(async () => {
 });
 afterEach(() => client.end());
 
+/** Where a temporary table hides one of `secret`. */
+const SHADOWED = 'SET search_path = secret, public';
 const denied = (pattern: RegExp) => ({ code: '42501', message: expect.stringMatching(pattern) });
 const LEAK = denied(/hands-off: Select on secret\.salaries \(through the view public\.leak\)/);
 
@@ -73,6 +75,23 @@ describe('a table is denied', () => {
     await client.query('UPDATE over_items SET item = item WHERE id = 1');
     await expect(client.query('TABLE over_items; TABLE leak')).rejects.toMatchObject(LEAK);
     await client.query('ROLLBACK');
+  });
+
+  test.each([
+    [['CREATE TEMP TABLE t (id int)'], 'SET search_path = secret, public; SELECT * FROM twin'],
+    [[`${SHADOWED}; CREATE TEMP TABLE twin (id int)`], 'DROP TABLE pg_temp.twin; SELECT * FROM twin'],
+    [[`${SHADOWED}; CREATE TEMP TABLE twin (id int)`], 'ALTER TABLE pg_temp.twin RENAME TO t; SELECT * FROM twin'],
+    [['SET search_path = public, secret'], 'ALTER TABLE twin RENAME TO t; SELECT * FROM twin'],
+    [['SET search_path = public, secret'], '/* */ DROP TABLE twin; SELECT * FROM twin'],
+    [[SHADOWED, 'BEGIN', 'CREATE TEMP TABLE twin (id int)'], 'ROLLBACK; SELECT * FROM twin'],
+    [
+      [SHADOWED, 'BEGIN', 'SAVEPOINT s', 'CREATE TEMP TABLE twin (id int)', 'SELECT * FROM twin'],
+      'ROLLBACK TO s; SELECT * FROM twin',
+    ],
+    [[SHADOWED, 'BEGIN', 'CREATE TEMP TABLE twin (id int) ON COMMIT DROP'], 'COMMIT; SELECT * FROM twin'],
+  ])('behind what else a name meant at the start of the string: %s, then %s', async (before, text) => {
+    for (const one of before) await client.query(one);
+    await expect(client.query(text)).rejects.toMatchObject({ code: '42501' });
   });
 
   test('through a temporary view that was made before', async () => {

@@ -158,7 +158,7 @@ describe.each([14, 18] as const)('with PostgreSQL %i', (version) => {
       const end = await ending(client);
       client.socket.destroy();
       // XX000: what the server itself has to say of some Queries in an open pipeline; the next one finds it in order.
-      expect(end).toMatch(/C:ROLLBACK Z:I T D C:SELECT_1 Z:I$|E:08P01 end$/);
+      expect(end).toMatch(/(?:C:ROLLBACK|E:XX000) Z:I T D C:SELECT_1 Z:I$|E:(?:08P01|XX000) end$/);
       ends.push(end);
       expect(Buffer.concat(seen).includes(MARKER)).toBe(false);
     });
@@ -183,7 +183,7 @@ async function ending(client: Raw): Promise<string> {
   const deadline = Date.now() + 8000;
   for (;;) {
     const words = client.words.join(' ');
-    if (/C:ROLLBACK Z:I T D C:SELECT_1 Z:I$|end$/.test(words) || Date.now() > deadline) return words.slice(-200);
+    if (/ Z:I T D C:SELECT_1 Z:I$|end$/.test(words) || Date.now() > deadline) return words.slice(-200);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -174,12 +174,27 @@ describe('a string of several statements', () => {
     ['that commits', `BEGIN; ${update(6)}; COMMIT`],
     ['that commits and begins again', `BEGIN; ${update(6)}; COMMIT AND CHAIN`],
     ['that ends by itself', `SELECT 1; ${update(6)}`],
-    ['with an EXECUTE that may be anything', `BEGIN; EXECUTE p; ${update(6)}`],
     ['that is prepared for another session to commit', `BEGIN; ${update(6)}; PREPARE TRANSACTION 'x'`],
   ])('%s is refused', async (_name, text) => {
+    expect(await play(query(text, 'Z:I'))).toMatch(/E:42501 Z:I$/);
+    expect(await changed()).toBe(0);
+  });
+
+  test('in a pipeline that the server calls a transaction is counted', async () => {
+    raw.send(parse('SELECT 1'), bind(), encodeExecute('', 0), parse('SELECT 2'), bind(), encodeExecute('', 0));
+    raw.send(sql('DEALLOCATE ALL'));
+    await raw.next();
+    raw.words.splice(0);
+    raw.send(sql(`SELECT 1; ${update(6)}`));
+    expect(await raw.next()).toBe('Z:I');
+    expect(raw.words).toContain('E:42501');
+    expect(await changed()).toBe(0);
+  });
+
+  test('with an EXECUTE of COMMIT is refused there', async () => {
     raw.send(parse('COMMIT', 'p'), encodeSync());
     await raw.until('Z:I');
-    expect(await play(query(text, 'Z:I'))).toMatch(/E:42501 Z:I$/);
+    expect(await play(query(`BEGIN; EXECUTE p; ${update(6)}`, 'Z:E'))).toBe('C:BEGIN E:42501 Z:E');
     expect(await changed()).toBe(0);
   });
 

@@ -243,10 +243,18 @@ export class ModelServer {
   }
 
   #analyse(text: Text): void {
-    if (this.#options.denies?.(text) === true) throw new ServerError('42501', 'denied');
+    if (this.#options.denies?.(text) === true || this.#runsWhatHides(text)) throw new ServerError('42501', 'denied');
     this.#shop.analyse(text);
   }
+
+  /** EXECUTE of what moves the session in ways that nobody behind it would look for: refused by who denies. */
+  #runsWhatHides(text: Text): boolean {
+    const name = this.#options.denies === undefined ? undefined : /^EXECUTE (\w+)/.exec(text)?.[1];
+    return HIDES.test(name === undefined ? '' : (this.#shop.statements.get(name) ?? ''));
+  }
 }
+
+const HIDES = /^(?:BEGIN|COMMIT|ROLLBACK|SAVEPOINT|PREPARE|EXECUTE|DEALLOCATE|DECLARE|FETCH|CLOSE|SET)\b/;
 
 /** The one function that FunctionCall may call here. */
 export const CALLABLE = 1;
