@@ -12,7 +12,7 @@ import {
   encodeSync,
 } from '../../gateway/wire/frontend.ts';
 import { encodeCancelRequest } from '../../gateway/wire/opening.ts';
-import { fuzzRuns } from '../kit/fuzz.ts';
+import { sameRuns } from '../kit/fuzz.ts';
 import { policy, rule, startWorld, type World } from './harness.ts';
 import { bind, parse, Raw, signIn, sql } from './raw.ts';
 
@@ -162,7 +162,7 @@ describe.each([14, 18] as const)('with PostgreSQL %i', (version) => {
       ends.push(end);
       expect(Buffer.concat(seen).includes(MARKER)).toBe(false);
     });
-    await fc.assert(property, { numRuns: fuzzRuns(60), endOnFailure: true });
+    await fc.assert(property, { ...sameRuns(80), endOnFailure: true });
     const events = await world.events();
     expect(events.map(({ unmapped }) => unmapped?.postern?.reason)).not.toContain('InternalError');
     const intended = events.flatMap(({ action, query_info }) =>
