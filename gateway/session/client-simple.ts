@@ -189,11 +189,25 @@ interface Around extends Surroundings {
   readonly changed: boolean;
   /** A statement earlier in this string makes functions, or what calls them. */
   readonly codeMade: boolean;
-  /** Names of relations that went away earlier in this string, and may have hidden others. */
-  readonly gone: ReadonlySet<string>;
+  /** Relations that went away earlier in this string, and may have hidden others: name and schema, as far as known. */
+  readonly gone: ReadonlyMap<string, string | null>;
 }
 
-const NOTHING: ReadonlySet<string> = new Set();
+const NOTHING: ReadonlyMap<string, string | null> = new Map();
+
+/** What is made again where it was is found there again. */
+function goneAfter(gone: Around['gone'], raw: RawStatement, { facts }: Judged): Around['gone'] {
+  const uses = facts?.relations ?? [];
+  if (raw.removes !== undefined) {
+    const schemaOf = (name: string) => uses.find((use) => use.name === name)?.schema ?? null;
+    return new Map([...gone, ...raw.relations.map(({ name }) => [name, schemaOf(name)] as const)]);
+  }
+  const made = uses.filter(
+    ({ kind, verb, name, schema }) => kind === 'new' && verb === 'Ddl' && gone.get(name) === schema,
+  );
+  if (made.length === 0) return gone;
+  return new Map([...gone].filter(([name]) => !made.some((use) => use.name === name)));
+}
 
 /** Test: "behind what else a name meant at the start of the string". */
 function usesWhatIsGone({ gone }: Around, raw: RawStatement): boolean {
@@ -205,7 +219,7 @@ function usesWhatIsGone({ gone }: Around, raw: RawStatement): boolean {
   );
 }
 
-function innerUses(gone: ReadonlySet<string>, effect: SessionEffect): boolean {
+function innerUses(gone: Around['gone'], effect: SessionEffect): boolean {
   return 'inner' in effect && effect.inner.relations.some(({ schema, name }) => schema === null && gone.has(name));
 }
 
@@ -214,8 +228,7 @@ function after(s: SessionState, around: Around, raw: RawStatement, { judged }: P
   if (around.changed && raw.effects.some(endsTransaction)) return { ...around, clouded: true };
   // DROP OWNED has no names at all.
   if (raw.removes === 'Any' || raw.classes.includes('Role')) return { ...around, clouded: true };
-  const gone =
-    raw.removes === undefined ? around.gone : new Set([...around.gone, ...raw.relations.map(({ name }) => name)]);
+  const gone = goneAfter(around.gone, raw, judged);
   if (!changesSettings(raw, judged.facts)) return { ...around, gone };
   const foreseen = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
   return { ...around, gone, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };

@@ -45,6 +45,23 @@ test('what only names a function may follow in the string that makes it, and bui
   await client.end();
 });
 
+test('what is dropped and made again in one string may be used in it; what another may stand behind may not', async () => {
+  const client = await world.connect('migrator');
+  const again =
+    'DROP TABLE IF EXISTS again; CREATE TABLE again (a int); INSERT INTO again VALUES (1); SELECT a FROM again';
+  for (let i = 0; i < 2; i++) {
+    const results = (await client.query(again)) as unknown as { rows: object[] }[];
+    expect(results[3]?.rows).toEqual([{ a: 1 }]);
+  }
+  await client.query('CREATE TABLE behind (a int); DROP TABLE again; CREATE TABLE again (a int)');
+  for (const text of [
+    'DROP TABLE again; SELECT a FROM again',
+    'ALTER TABLE behind RENAME TO front; SELECT a FROM front',
+  ])
+    await expect(client.query(text)).rejects.toMatchObject({ code: '42501' });
+  await client.end();
+});
+
 test('under Any a string makes functions and calls them', async () => {
   const client = await world.connect('open');
   const results = (await client.query(`${making('mine(text)')}; SELECT mine('x')`)) as unknown as { rows: object[] }[];
