@@ -4,9 +4,10 @@ import type { Identity } from '../gateway/identity/identity.ts';
 import type { Decision, EffectivePolicies } from '../gateway/policy/decision.ts';
 import { effectivePolicies, pickRole, selectPolicies } from '../gateway/policy/effective.ts';
 import { type MatchingRule, matchingRules } from '../gateway/policy/matching.ts';
+import { unreadFacts } from '../gateway/session/judge.ts';
 import type { Facts, Place, RawStatement } from '../gateway/sql/facts.ts';
 import { type Names, namesFor } from './assume.ts';
-import { decideAs, notUnderstood } from './judge.ts';
+import { decideAs } from './judge.ts';
 import { readCatalog } from './live.ts';
 
 export interface ExplainOptions {
@@ -63,7 +64,7 @@ export async function explain(
   if (analysis.kind === 'SyntaxError') return { kind: 'Refused', message: `42601: ${analysis.message}` };
   const statements =
     analysis.kind === 'NotUnderstood'
-      ? [explainFacts(effective, sql, notUnderstood(analysis.reason), null, now)]
+      ? [explainFacts(effective, sql, unreadFacts(analysis.reason), null, now)]
       : analysis.statements.map((raw, i) =>
           explainStatement(effective, names, raw, textOf(analysis.places[i]!, text), now),
         );

@@ -26,16 +26,3 @@ function settingRefused(effective: EffectivePolicies, settings: readonly Setting
 function byGateway(message: string): Decision {
   return { verdict: 'Deny', by: null, message, detail: null, hint: '', alert: false, shadow: [] };
 }
-
-/** Facts of what nobody could analyse. */
-export function notUnderstood(reason: string): Facts {
-  return {
-    primary: 'Unknown',
-    classes: ['Unknown'],
-    relations: [],
-    functions: [],
-    settings: [],
-    readOnly: false,
-    unknown: [reason],
-  };
-}

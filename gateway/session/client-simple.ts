@@ -1,10 +1,11 @@
 import type { BoundParameter } from '../audit/record.ts';
-import type { Analysis, Place, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
-import { applyNames, changesSettings, endsTransaction, noteSettings } from './effects.ts';
+import { type Around, after, atStart, callsNobody, usesWhatIsGone } from './around.ts';
+import { applyNames, noteSettings } from './effects.ts';
 import { type DecodedText, readText } from './encoding.ts';
-import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread, type Surroundings } from './judge.ts';
+import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
@@ -98,7 +99,7 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
 function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
   const { statements, places } = analysis;
   const planned: Planned[] = [];
-  let around: Around = { ...s.surroundings(), changed: s.settings.touched, codeMade: false, gone: NOTHING };
+  let around = atStart(s);
   for (const [index, raw] of statements.entries()) {
     const judgement = judgeWithin(around, raw, index);
     if (judgement.kind === 'Wait') return giveUp(s, planned, judgement.need);
@@ -112,20 +113,21 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
       return { statements: [...planned, ...rest], refusal: judged.refusal, prefix };
     }
     const own = textOf(text, places[index]!);
-    const one = { judged, text: own, undo: applyNames(s, raw, own) };
-    planned.push(one);
+    planned.push({ judged, text: own, undo: applyNames(s, raw, own) });
     if (index + 1 < statements.length && mustKnow(s, around, raw)) return giveUp(s, planned, { kind: 'Settings' });
-    around = after(s, around, raw, one);
-    if (raw.renamesTypes === true) around = { ...around, typesRenamed: true };
-    if (raw.classes.includes('Code') && judged.facts !== null) around = { ...around, codeMade: true };
+    around = after(s, around, raw, judged.facts);
   }
   return countable(s, { statements: planned, refusal: null, prefix: 0 });
 }
 
 /** The string is planned again when the answer is in. */
 function giveUp(s: SessionState, planned: readonly Planned[], need: Need): Need {
-  for (const { undo } of planned.toReversed()) s.names.undo(undo);
+  takeBack(s, planned);
   return need;
+}
+
+function takeBack(s: SessionState, planned: readonly Planned[]): void {
+  for (const { undo } of planned.toReversed()) s.names.undo(undo);
 }
 
 /** What a literal SET of search_path makes of the settings can be foreseen, once they are known. */
@@ -144,7 +146,7 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
   if (s.replies.length === 0) {
     const refused = uncountable(s, all);
     if (refused === null) return plan;
-    for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
+    takeBack(s, plan.statements);
     const statements = plan.statements.map((one) => ({
       ...one,
       judged: { ...refused, raw: one.judged.raw },
@@ -152,15 +154,14 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
     }));
     return { statements, refusal: refused.refusal, prefix: 0 };
   }
-  for (const { undo } of plan.statements.toReversed()) s.names.undo(undo);
-  return { kind: 'Answers' };
+  return giveUp(s, plan.statements, { kind: 'Answers' });
 }
 
 /** The statements before it in the string are not counted yet, and what they define is not there to be looked at. */
 function judgeWithin(around: Around, raw: RawStatement, ahead: number): Judgement {
   const over = exhausted(around, raw, ahead);
   if (over !== null) return { kind: 'Judged', judged: over };
-  const judgement = judge(usesWhatIsGone(around, raw) ? { ...around, clouded: true } : around, raw);
+  const judgement = judge(usesWhatIsGone(around.gone, raw) ? { ...around, clouded: true } : around, raw);
   const open = !around.codeMade || around.env.policies(around.now).effective.unrestricted;
   if (judgement.kind === 'Wait' || open || !callsNobody(judgement.judged)) return judgement;
   const decision = gatewayDenial(
@@ -170,68 +171,8 @@ function judgeWithin(around: Around, raw: RawStatement, ahead: number): Judgemen
   return { kind: 'Judged', judged: { raw, facts: judgement.judged.facts, decision, refusal: refusalOf(decision) } };
 }
 
-/**
- * It calls a function that nobody has yet: one that the string makes, perhaps. Definitions only name functions. Test: "a
- * function is not called in the string that makes it".
- */
-function callsNobody({ raw, facts, decision }: Judged): boolean {
-  if (decision.verdict === 'Deny' || raw === null || raw.classes.includes('Code')) return false;
-  return facts?.functions.some(({ candidates }) => candidates.length === 0) === true;
-}
-
 function textOf(text: DecodedText, { offset, length }: Place): string {
   return text.utf8.toString('utf8', offset, offset + length);
-}
-
-/** What a statement in the middle of a string finds. */
-interface Around extends Surroundings {
-  /** The open transaction contains a change of settings, perhaps made earlier in this string. */
-  readonly changed: boolean;
-  /** A statement earlier in this string makes functions, or what calls them. */
-  readonly codeMade: boolean;
-  /** Relations that went away earlier in this string, and may have hidden others: name and schema, as far as known. */
-  readonly gone: ReadonlyMap<string, string | null>;
-}
-
-const NOTHING: ReadonlyMap<string, string | null> = new Map();
-
-/** What is made again where it was is found there again. */
-function goneAfter(gone: Around['gone'], raw: RawStatement, { facts }: Judged): Around['gone'] {
-  const uses = facts?.relations ?? [];
-  if (raw.removes !== undefined) {
-    const schemaOf = (name: string) => uses.find((use) => use.name === name)?.schema ?? null;
-    return new Map([...gone, ...raw.relations.map(({ name }) => [name, schemaOf(name)] as const)]);
-  }
-  const made = uses.filter(
-    ({ kind, verb, name, schema }) => kind === 'new' && verb === 'Ddl' && gone.get(name) === schema,
-  );
-  if (made.length === 0) return gone;
-  return new Map([...gone].filter(([name]) => !made.some((use) => use.name === name)));
-}
-
-/** Test: "behind what else a name meant at the start of the string". */
-function usesWhatIsGone({ gone }: Around, raw: RawStatement): boolean {
-  if (gone.size === 0) return false;
-  if (raw.classes.includes('Sequence')) return true; // by a name in a literal, perhaps
-  return (
-    raw.relations.some(({ schema, name, creates }) => schema === null && !creates && gone.has(name)) ||
-    raw.effects.some((effect) => effect.kind === 'Execute' || effect.kind === 'Fetch' || innerUses(gone, effect))
-  );
-}
-
-function innerUses(gone: Around['gone'], effect: SessionEffect): boolean {
-  return 'inner' in effect && effect.inner.relations.some(({ schema, name }) => schema === null && gone.has(name));
-}
-
-/** What the next statement of the string will find. */
-function after(s: SessionState, around: Around, raw: RawStatement, { judged }: Planned): Around {
-  if (around.changed && raw.effects.some(endsTransaction)) return { ...around, clouded: true };
-  // DROP OWNED has no names at all.
-  if (raw.removes === 'Any' || raw.classes.includes('Role')) return { ...around, clouded: true };
-  const gone = goneAfter(around.gone, raw, judged);
-  if (!changesSettings(raw, judged.facts)) return { ...around, gone };
-  const foreseen = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
-  return { ...around, gone, changed: true, known: foreseen, clouded: around.clouded || foreseen === null };
 }
 
 function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): void {

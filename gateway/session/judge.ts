@@ -30,20 +30,23 @@ export type Judgement =
   | { readonly kind: 'Judged'; readonly judged: Judged }
   | { readonly kind: 'Wait'; readonly need: Need };
 
-const UNDERSTOOD: Facts = {
-  primary: 'Unknown',
-  classes: ['Unknown'],
-  relations: [],
-  functions: [],
-  settings: [],
-  readOnly: false,
-  unknown: ['the statement is too long to be analysed'],
-};
+/** Facts of what nobody could analyse. */
+export function unreadFacts(reason: string): Facts {
+  return {
+    primary: 'Unknown',
+    classes: ['Unknown'],
+    relations: [],
+    functions: [],
+    settings: [],
+    readOnly: false,
+    unknown: [reason],
+  };
+}
 
 /** Judges a statement that nobody analysed: only class Any lets it pass. */
 export function judgeUnread(s: Surroundings, reason: string, hint: string): Judged {
   const { effective } = s.env.policies(s.now);
-  const facts: Facts = { ...UNDERSTOOD, unknown: [reason] };
+  const facts = unreadFacts(reason);
   if (effective.unrestricted)
     return { raw: null, facts, decision: s.env.decide(effective, facts, s.now), refusal: null };
   return denied(null, facts, gatewayDenial(`not understood, so not run: ${reason}`, hint));

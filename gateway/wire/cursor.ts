@@ -42,15 +42,13 @@ export class Cursor {
 
   /** The bytes up to the next NUL, which is skipped. */
   text(): Buffer {
-    const end = this.#body.indexOf(0, this.#position);
-    if (end < 0) this.fail('a string is not terminated');
+    const end = this.#terminator();
     return this.#body.subarray(this.#advance(end - this.#position + 1), end);
   }
 
   /** As `text`, decoded as latin1: one character per byte, so nothing is lost whatever the client encoding. */
   name(): string {
-    const end = this.#body.indexOf(0, this.#position);
-    if (end < 0) this.fail('a string is not terminated');
+    const end = this.#terminator();
     const start = this.#advance(end - this.#position + 1);
     return start === end ? '' : this.#body.toString('latin1', start, end);
   }
@@ -92,6 +90,12 @@ export class Cursor {
 
   fail(problem: string): never {
     throw new ProtocolError(`malformed ${this.#message}: ${problem}`);
+  }
+
+  #terminator(): number {
+    const end = this.#body.indexOf(0, this.#position);
+    if (end < 0) this.fail('a string is not terminated');
+    return end;
   }
 
   #advance(count: number): number {

@@ -169,7 +169,7 @@ export class MessageReader {
     if (available < wanted) return this.#hold(available, wanted);
     const start = this.#position;
     this.#position += wanted;
-    return this.#deliver(type, total, this.#chunk, start);
+    return this.#deliver(total, this.#chunk, start, this.#position);
   }
 
   /** Goes on with a message whose first bytes are held. */
@@ -186,7 +186,7 @@ export class MessageReader {
     const held = this.#partial;
     this.#partial = EMPTY;
     this.#held = 0;
-    if (this.#streamed[type] === 0) return this.#deliver(type, total, held, 0);
+    if (this.#streamed[type] === 0) return this.#deliver(total, held, 0, wanted);
     this.#type = type;
     this.#left = total - HEADER;
     const open = this.#left > 0;
@@ -219,12 +219,12 @@ export class MessageReader {
   }
 
   /** The message at `start`, or what is delivered of it at first. */
-  #deliver(type: number, total: number, chunk: Buffer, start: number): Step {
-    const wanted = this.#wanted(type, total);
-    const end = start + wanted;
-    if (wanted === total) return new Step({ kind: 'message', type, chunk, start, end, count: 1, total, open: false });
+  #deliver(total: number, chunk: Buffer, start: number, end: number): Step {
+    const type = chunk[start]!;
+    if (end - start === total)
+      return new Step({ kind: 'message', type, chunk, start, end, count: 1, total, open: false });
     this.#type = type;
-    this.#left = total - wanted;
+    this.#left = total - (end - start);
     return new Step({ kind: 'head', type, chunk, start, end, count: 0, total, open: true });
   }
 

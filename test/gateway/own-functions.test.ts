@@ -3,8 +3,8 @@ import { policy, rule, startWorld, type World } from './harness.ts';
 
 const MIGRATOR = policy('migrators', 'migrator', 'app_rw', [
   rule('work', {
-    statements: ['Select', 'Insert', 'Ddl', 'Code', 'Transaction'],
-    relations: ['public.*'],
+    statements: ['Select', 'Insert', 'Ddl', 'Code', 'Transaction', 'Session'],
+    relations: ['public.*', 'twins.*'],
     functions: ['public.listed(integer)'],
   }),
 ]);
@@ -59,6 +59,27 @@ test('what is dropped and made again in one string may be used in it; what anoth
     'ALTER TABLE behind RENAME TO front; SELECT a FROM front',
   ])
     await expect(client.query(text)).rejects.toMatchObject({ code: '42501' });
+  await client.end();
+});
+
+test('twins that go together: one that is made again says nothing of the other', async () => {
+  const client = await world.connect('migrator');
+  await world.server.query(`CREATE SCHEMA twins AUTHORIZATION app_rw; CREATE SCHEMA hidden AUTHORIZATION app_rw;
+    CREATE DOMAIN hidden.guarded AS int; CREATE TABLE hidden.twin (a hidden.guarded); INSERT INTO hidden.twin VALUES (7)`);
+  const make = async () =>
+    await client.query('CREATE TABLE IF NOT EXISTS twin (a int); CREATE TABLE IF NOT EXISTS twins.twin (a int)');
+  const texts = [
+    'DROP TABLE twins.twin, twin; CREATE TABLE twins.twin (a int); SELECT a FROM twin',
+    'DROP TABLE twin; DROP TABLE twins.twin; CREATE TABLE twins.twin (a int); SELECT a FROM twin',
+    "DROP TABLE twin; SELECT '(1)'::twin",
+    "DROP TABLE twin; SELECT '{}'::_twin",
+  ];
+  await make();
+  await client.query('SET search_path = public, hidden');
+  for (const text of texts) {
+    await expect(client.query(text)).rejects.toMatchObject({ code: '42501' });
+    await make();
+  }
   await client.end();
 });
 

@@ -1,0 +1,89 @@
+import type { Facts, RawStatement } from '../sql/facts.ts';
+import { changesSettings, endsTransaction } from './effects.ts';
+import type { Surroundings } from './judge.ts';
+import type { Judged } from './judged.ts';
+import { afterLiteralSets } from './simulate.ts';
+import type { SessionState } from './state.ts';
+
+/** What a statement in the middle of a string finds. */
+export interface Around extends Surroundings {
+  /** The open transaction contains a change of settings, perhaps made earlier in this string. */
+  readonly changed: boolean;
+  /** A statement earlier in this string makes functions, or what calls them. */
+  readonly codeMade: boolean;
+  /**
+   * Relations that went away earlier in this string, and may have hidden others: name and schema; null: not one schema
+   * alone, or not known.
+   */
+  readonly gone: ReadonlyMap<string, string | null>;
+}
+
+export function atStart(s: SessionState): Around {
+  return { ...s.surroundings(), changed: s.settings.touched, codeMade: false, gone: new Map() };
+}
+
+/** What the next statement of the string will find. */
+export function after(s: SessionState, around: Around, raw: RawStatement, facts: Facts | null): Around {
+  const next = {
+    ...around,
+    gone: goneAfter(around.gone, raw, facts),
+    typesRenamed: around.typesRenamed === true || raw.renamesTypes === true,
+    codeMade: around.codeMade || raw.classes.includes('Code'),
+  };
+  const settingsBack = around.changed && raw.effects.some(endsTransaction);
+  // DROP OWNED has no names at all.
+  if (settingsBack || raw.removes === 'Any' || raw.classes.includes('Role')) return { ...next, clouded: true };
+  if (!changesSettings(raw, facts)) return next;
+  const known = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
+  return { ...next, changed: true, known, clouded: around.clouded || known === null };
+}
+
+/** What is made again where it was is found there again. */
+function goneAfter(gone: Around['gone'], raw: RawStatement, facts: Facts | null): Around['gone'] {
+  const uses = facts?.relations ?? [];
+  if (raw.removes !== undefined) {
+    // Twins in two schemas: one that is made again says nothing of the other (test: "twins that go together").
+    const schemasOf = (name: string) =>
+      new Set([
+        ...uses.filter((use) => use.name === name).map(({ schema }) => schema),
+        ...(gone.has(name) ? [gone.get(name)] : []),
+      ]);
+    const placeOf = ([schema = null, ...others]: readonly (string | null | undefined)[]) =>
+      others.length > 0 ? null : schema;
+    return new Map([...gone, ...raw.relations.map(({ name }) => [name, placeOf([...schemasOf(name)])] as const)]);
+  }
+  const made = uses.filter(
+    ({ kind, verb, name, schema }) => kind === 'new' && verb === 'Ddl' && gone.get(name) === schema,
+  );
+  if (made.length === 0) return gone;
+  return new Map([...gone].filter(([name]) => !made.some((use) => use.name === name)));
+}
+
+/**
+ * It names what went away, or may: a sequence is named in a literal, a row type goes with its table. Test: "behind what
+ * else a name meant at the start of the string".
+ */
+export function usesWhatIsGone(gone: Around['gone'], raw: RawStatement): boolean {
+  if (gone.size === 0) return false;
+  const isGone = (schema: string | null, name: string) => schema === null && gone.has(name);
+  return (
+    raw.classes.includes('Sequence') ||
+    raw.relations.some(({ schema, name, creates }) => !creates && isGone(schema, name)) ||
+    raw.types.some(({ schema, name }) => isGone(schema, name) || isGone(schema, name.replace(/^_/, ''))) ||
+    raw.effects.some(
+      (effect) =>
+        effect.kind === 'Execute' ||
+        effect.kind === 'Fetch' ||
+        ('inner' in effect && usesWhatIsGone(gone, effect.inner)),
+    )
+  );
+}
+
+/**
+ * It calls a function that nobody has yet: one that the string makes, perhaps. Definitions only name functions. Test: "a
+ * function is not called in the string that makes it".
+ */
+export function callsNobody({ raw, facts, decision }: Judged): boolean {
+  if (decision.verdict === 'Deny' || raw === null || raw.classes.includes('Code')) return false;
+  return facts?.functions.some(({ candidates }) => candidates.length === 0) === true;
+}
