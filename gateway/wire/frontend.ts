@@ -33,10 +33,8 @@ export interface Bind {
   readonly resultFormats: readonly number[];
 }
 
-/** What the first bytes of a spilled Bind tell. */
-export interface BindHead {
-  readonly portal: string;
-  readonly statement: string;
+/** What the first bytes of a message too large to hold tell of its parameters. */
+interface ArgumentsHead {
   readonly formats: readonly number[];
   /** The parameters that are fully present. */
   readonly parameters: readonly (Buffer | null)[];
@@ -44,14 +42,15 @@ export interface BindHead {
   readonly parameterCount: number;
 }
 
+/** What the first bytes of a spilled Bind tell. */
+export interface BindHead extends ArgumentsHead {
+  readonly portal: string;
+  readonly statement: string;
+}
+
 /** What the first bytes of a FunctionCall tell; the rest is a parameter too large to hold. */
-export interface FunctionCallHead {
+export interface FunctionCallHead extends ArgumentsHead {
   readonly functionOid: number;
-  readonly formats: readonly number[];
-  /** The parameters that are fully present. */
-  readonly parameters: readonly (Buffer | null)[];
-  /** How many parameters the whole message has. */
-  readonly parameterCount: number;
 }
 
 /** `S` a prepared statement, `P` a portal. */
@@ -166,7 +165,7 @@ export function decodeBindHead(raw: Buffer): BindHead {
 }
 
 /** Format codes, the count of the parameters and as many of them as are fully present. */
-function readArguments(cursor: Cursor): Pick<BindHead, 'formats' | 'parameters' | 'parameterCount'> {
+function readArguments(cursor: Cursor): ArgumentsHead {
   const formats = cursor.list(() => cursor.uint16());
   const parameterCount = cursor.uint16();
   const parameters: (Buffer | null)[] = [];
