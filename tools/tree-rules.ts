@@ -41,6 +41,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   // The worker threads that hold the grammar: trees stay in there.
   'gateway/analysis': { values: ['gateway/sql', 'gateway/mask'], types: ['gateway/config', 'gateway/catalog'] },
+  // The gateway's end of the control stream.
+  'gateway/control': { values: ['gateway/config'], types: [] },
   // Sockets around sessions; what a session needs beyond wire and identity is handed in by main.
   'gateway/net': {
     values: ['gateway/wire', 'gateway/session', 'gateway/identity'],
@@ -52,6 +54,17 @@ const RULES: Readonly<Record<string, Rule>> = {
   'operator/plan': { values: ['operator/api', 'gateway/config'], types: [] },
   // Knows no domain.
   'operator/kube': { values: [], types: [] },
+  // The operator's end of the control stream: the contract's messages, the API server for TokenReviews.
+  'operator/control': { values: ['operator/kube', 'gateway/config'], types: [] },
+  // Plumbing around the pure plan: caches in, API calls out.
+  'operator/reconcile': {
+    values: ['operator/api', 'operator/plan', 'operator/kube', 'gateway/config'],
+    types: ['operator/control'],
+  },
+  operator: {
+    values: ['operator/api', 'operator/plan', 'operator/kube', 'operator/control', 'operator/reconcile'],
+    types: ['gateway/config'],
+  },
   // Wiring. The gateway never imports the operator; the operator sees of the gateway only the contract.
   gateway: {
     values: [
@@ -66,6 +79,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'gateway/telemetry',
       'gateway/session',
       'gateway/analysis',
+      'gateway/control',
       'gateway/net',
     ],
     types: [],

@@ -1,0 +1,31 @@
+/** metav1.Condition. */
+export interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly observedGeneration: number;
+  readonly lastTransitionTime: string;
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/** Every reason that a condition of ours can have; documented in docs/status.md. */
+export type Reason =
+  | 'Accepted'
+  | 'Invalid'
+  | 'NameConflict'
+  | 'SecretNotFound'
+  | 'CertificateNotReady'
+  | 'ConfigTooLarge'
+  | 'Progressing'
+  | 'RolloutStuck'
+  | 'ConfigNotConfirmed'
+  | 'TargetNotFound'
+  | 'Conflicted'
+  | 'Overridden'
+  | 'ColumnNotFound'
+  | 'MaskDoesNotFit'
+  | 'PartiallyProgrammed'
+  | 'Programmed'
+  | 'Paused'
+  | 'Shadow'
+  | 'ApprovalsNotProtected';
