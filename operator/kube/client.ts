@@ -37,7 +37,6 @@ const TIMEOUT = 30_000;
 const LIST_TIMEOUT = 70_000;
 /** etcd holds no object over 1.5 MiB; managedFields and escapes may multiply that. */
 const LONGEST_LINE = 16 * 2 ** 20;
-const APPLY = 'application/apply-patch+yaml';
 
 export function createClient(options: ClientOptions): OwnedClient {
   const clock = options.clock ?? systemClock;
@@ -48,23 +47,32 @@ export function createClient(options: ClientOptions): OwnedClient {
     counted: options.counted ?? (() => {}),
   });
   const bucket = createTokenBucket({ rate: 50, burst: 100, ...options.writes, clock });
-  const write = async (call: Omit<Call, 'timeout'>, { timeout, urgent }: CallOptions = {}): Promise<KubeObject> => {
-    if (urgent !== true) await sleep(clock, bucket.reserve());
-    const full = { ...call, timeout: timeout ?? TIMEOUT };
+  const read = (path: string, how: CallOptions = {}): Call => ({
+    method: 'GET',
+    path,
+    timeout: how.timeout ?? TIMEOUT,
+    signal: how.signal,
+  });
+  const write = async (call: Omit<Call, 'timeout'>, how: CallOptions = {}): Promise<KubeObject> => {
+    if (how.urgent !== true) await sleep(clock, bucket.reserve(), how.signal);
+    const full = { ...call, timeout: how.timeout ?? TIMEOUT, signal: how.signal };
     return parseObject(full, await transport.exchange(full));
   };
   const apply = (suffix: string) => (resource: Resource, object: KubeObject, how: ApplyOptions) =>
-    write({
-      method: 'PATCH',
-      path: pathOf(resource, object.metadata.namespace ?? null, object.metadata.name) + suffix,
-      query: { fieldManager: how.fieldManager, force: String(how.force) },
-      body: object,
-      contentType: APPLY,
-    });
+    write(
+      {
+        method: 'PATCH',
+        path: pathOf(resource, object.metadata.namespace ?? null, object.metadata.name) + suffix,
+        query: { fieldManager: how.fieldManager, force: String(how.force) },
+        body: object,
+        contentType: 'application/apply-patch+yaml',
+      },
+      how,
+    );
 
   return {
     get: async (key, how) => {
-      const call: Call = { method: 'GET', path: pathOfKey(key), timeout: how?.timeout ?? TIMEOUT };
+      const call = read(pathOfKey(key), how);
       return parseObject(call, await transport.exchange(call));
     },
     listPage: async (resource, selection, { limit, continue: token, signal }) => {
@@ -82,12 +90,12 @@ export function createClient(options: ClientOptions): OwnedClient {
       const path = pathOf(resource, object.metadata.namespace ?? null, object.metadata.name);
       return write({ method: 'PUT', path, body: object }, how);
     },
-    delete: async (key, { uid } = {}) => {
+    delete: async (key, { uid, ...how } = {}) => {
       const preconditions = uid === undefined ? {} : { preconditions: { uid } };
       const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background', ...preconditions };
-      await write({ method: 'DELETE', path: pathOfKey(key), body }).catch(unlessAbsent);
+      await write({ method: 'DELETE', path: pathOfKey(key), body }, how).catch(unlessAbsent);
     },
-    raw: (path) => transport.exchange({ method: 'GET', path, timeout: TIMEOUT }),
+    raw: (path, how) => transport.exchange(read(path, how)),
     close: () => transport.close(),
   };
 }

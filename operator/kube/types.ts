@@ -71,7 +71,16 @@ export type WatchEvent =
       readonly object: { readonly code?: number; readonly reason?: string; readonly message?: string };
     };
 
-export interface ApplyOptions {
+export interface CallOptions {
+  /** Milliseconds until the call is given up; else 30 s. */
+  readonly timeout?: number;
+  /** Does not wait for other writes: a lease must be renewed in time. */
+  readonly urgent?: boolean;
+  /** Gives the call up, or never begins it. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ApplyOptions extends CallOptions {
   readonly fieldManager: string;
   /** Takes fields over from other managers. */
   readonly force: boolean;
@@ -86,13 +95,6 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
   /** The server has accepted the watch; events may follow. */
   readonly opened?: () => void;
-}
-
-export interface CallOptions {
-  /** Milliseconds until the call is given up; else 30 s. */
-  readonly timeout?: number;
-  /** Does not wait for other writes: a lease must be renewed in time. */
-  readonly urgent?: boolean;
 }
 
 /** One shared connection pool to one API server. Every call rejects with a KubeError and nothing else. */
@@ -113,9 +115,9 @@ export interface KubeClient {
   /** PUT: refused with Conflict where metadata.resourceVersion is not the present one. */
   update(resource: Resource, object: KubeObject, options?: CallOptions): Promise<KubeObject>;
   /** `uid`: only if the object is still that one. Background propagation. An absent object is no error. */
-  delete(key: ObjectKey, options?: { readonly uid?: string }): Promise<void>;
+  delete(key: ObjectKey, options?: CallOptions & { readonly uid?: string }): Promise<void>;
   /** GET of a path that is no resource, such as /openid/v1/jwks. */
-  raw(path: string): Promise<Buffer>;
+  raw(path: string, options?: CallOptions): Promise<Buffer>;
 }
 
 /**
