@@ -74,6 +74,7 @@ export function createWatches(speed: number, version: () => number): Watches {
 
   const end = (watch: Open, how: Breakage): void => {
     const { response } = watch;
+    if (response.writableEnded) return;
     const status = (code: number, reason: string): string =>
       `${JSON.stringify({ type: 'ERROR', object: { kind: 'Status', code, reason, message: `told to ${code}` } })}\n`;
     if (how === 'close') response.end();
@@ -87,11 +88,11 @@ export function createWatches(speed: number, version: () => number): Watches {
   return {
     open: (opening) => {
       const { kept, response, from } = opening;
-      const timer = setTimeout(() => response.end(), opening.timeout / speed);
-      const watch: Open = { ...opening, fate: null, timer };
+      const expire = (): void => void (watch.fate !== 'silence' && response.end());
+      const watch: Open = { ...opening, fate: null, timer: setTimeout(expire, opening.timeout / speed) };
       watches.add(watch);
       response.on('close', () => {
-        clearTimeout(timer);
+        clearTimeout(watch.timer);
         watches.delete(watch);
       });
       response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' });
