@@ -103,6 +103,7 @@ function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Pr
     policies: ofKind(manifests, 'AccessPolicy'),
     maskingRules: ofKind(manifests, 'MaskingRule'),
     clusterIssuer: null,
+    pods: 1,
   });
   const errors = [
     ...describeAll(plan.problems, read),

@@ -76,22 +76,6 @@ spec:
     /policies\.yaml:\d+: AccessRequest\/please: kind: AccessRequest is not available in this version/,
   ],
   [
-    'a MaskingRule',
-    [
-      '---\n',
-      `---
-apiVersion: postern.dev/v1alpha1
-kind: MaskingRule
-metadata: {name: emails, namespace: shop}
-spec:
-  targetRefs: [{group: postern.dev, kind: PostgresGateway, name: orders}]
-  columns: [{schema: public, table: customers, column: email, mask: {type: Redact}}]
----
-`,
-    ],
-    /policies\.yaml:\d+: MaskingRule\/emails: kind: MaskingRule is not available in this version: nothing would be masked/,
-  ],
-  [
     'a rule of the schema that spans fields',
     ['relations: ["public.*"]', 'relations: ["public.*"]\n      reach: [Keyed]'],
     /spec\.rules\[0\]: rules\.reach speaks of Insert, Update, Delete, Merge and Truncate only/,
