@@ -3,7 +3,7 @@ import { canonicalJson } from '../../gateway/config/canonical.ts';
 import { checkDocument } from '../../gateway/config/load.ts';
 import { compile, type PlanInput } from '../../operator/plan/compile.ts';
 import { parseDuration, parseSize } from '../../operator/plan/quantities.ts';
-import { gateway, mask, policy } from '../operator/manifests.ts';
+import { gateway, policy } from '../operator/manifests.ts';
 
 const plan = (input: Partial<PlanInput>) =>
   compile({ gateway: gateway(), policies: [], maskingRules: [], clusterIssuer: null, pods: 1, ...input });
