@@ -13,6 +13,11 @@ app.kubernetes.io/name: postern-operator
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{- /* Labels of ours and further ones, a list of both; ours count. */ -}}
+{{- define "postern.merged" -}}
+{{- mergeOverwrite (dict) (index . 1) (index . 0 | fromYaml) | toYaml }}
+{{- end }}
+
 {{- define "postern.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
@@ -33,4 +38,17 @@ readOnlyRootFilesystem: true
 {{- /* CEL: is the caller in one of the groups? */ -}}
 {{- define "postern.member" -}}
 has(request.userInfo.groups) && request.userInfo.groups.exists(group, group in {{ toJson . }})
+{{- end }}
+
+{{- define "postern.testLabels" -}}
+app.kubernetes.io/name: postern-test
+app.kubernetes.io/component: test
+app.kubernetes.io/part-of: postern
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "postern.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-delete-policy: before-hook-creation
+helm.sh/hook-weight: {{ . | quote }}
 {{- end }}
