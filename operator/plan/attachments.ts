@@ -141,7 +141,7 @@ function programmed(view: View, object: Attached): Verdict {
   if (target === null || target.contents.get(key) !== content) return withheld(view);
   if (behind.length > 0) {
     const goesOut = acceptance.status !== 'False' || target.revision === input.published?.revision;
-    return goesOut ? late(input, behind, target.revision).verdict : withheld(view);
+    return goesOut ? late(input, behind, target.revision) : withheld(view);
   }
   if (running.length === 0) {
     return acceptance.status === 'False'
