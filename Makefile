@@ -5,10 +5,12 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.postern-installed
 ARGS :=
+VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
+IMAGE := postern:$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help install check check-types check-lint check-dead check-tree check-generated test test-api demo drivers bench fuzz \
-	golden types clean
+.PHONY: help install check check-types check-lint check-dead check-tree check-generated test test-api demo drivers \
+	bench fuzz golden types image manifests chart clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -59,6 +61,16 @@ golden: install ## Regenerate golden files from what the code does now; read the
 
 types: install ## Regenerate generated files
 	@set -e; for generator in tools/generate-*.ts; do if [ -e "$$generator" ]; then node "$$generator"; fi; done
+
+image: ## The container image, for gateway, operator and command; needs docker. IMAGE=registry.example.com/postern:0.1.0
+	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+manifests: install ## The chart rendered by helm: manifests/postern.yaml and golden files; read the diff before you commit it
+	node tools/render-chart.ts
+
+chart: install ## Lints and renders the chart with helm, and compares with what make manifests wrote
+	node tools/render-chart.ts --check
 
 clean: ## Remove what was installed or built
 	rm -rf node_modules .cache drivers/*/.venv drivers/*/target bench/results
