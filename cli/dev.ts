@@ -38,6 +38,7 @@ export async function dev(options: DevOptions): Promise<number> {
     host: '127.0.0.1',
     ports: options.ports,
     adminPort: options.adminPort,
+    adminSocket: null,
     peersPort: null,
     peers: [],
     log,

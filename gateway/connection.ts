@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { followActivity } from './activity.ts';
 import type { SessionContext } from './audit/record.ts';
 import type { Listener } from './config/document.ts';
 import { createEnvironment, followPolicies, type Principal } from './environment.ts';
@@ -205,6 +206,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     server: { address: upstream.address, port: upstream.target.port, version, pid: upstream.processId },
     applicationName: upstream.parameters.get('application_name') ?? '',
   };
+  const activity = followActivity(context);
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
   const leaveDatabase = gateway.catalog.use(database);
   const alert = gateway.alerts.session(context);
@@ -226,6 +228,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     cancelUpstream,
     refreshCatalog: (done) => void gateway.catalog.outdate(database).then(done),
     onRecord(record) {
+      activity.record(record);
       observer.record(record);
       alert(record);
     },
@@ -242,7 +245,8 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     },
   });
   const unregister = gateway.cancels.register(upstream.processId, upstream.secretKey, () => pump.cancel());
-  gateway.sessions.add(pump, { leave: session.leave, idle: () => limits(gateway, principal) });
+  const { leave } = session;
+  gateway.sessions.add(pump, { context, activity, startedAt, leave, idle: () => limits(gateway, principal) });
   welcome(socket, upstream);
   pump.start();
 }

@@ -12,12 +12,13 @@ import type { Shared } from './environment.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticator.ts';
 import { CancelRegistry } from './net/cancel.ts';
 import { Certificates, type CertificatesConfig } from './net/certificates.ts';
-import { ConnectionCounter, listen, listenError, type RunningListener } from './net/listener.ts';
+import { ConnectionCounter, ListenError, listen, listenError, type RunningListener } from './net/listener.ts';
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
+import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
 import type { createLogger } from './telemetry/logs.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { createTracing, type Tracing } from './telemetry/traces.ts';
@@ -49,6 +50,8 @@ export interface GatewayOptions {
   /** Ports in place of the document's, by listener name; 0: any free one. */
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
+  /** A Unix domain socket for administrators, and what is done when one asks for the drain; null: there is none. */
+  readonly adminSocket: { readonly path: string; readonly onDrain: (grace: number) => void } | null;
   /** Where other replicas send CancelRequests; null: there are none. */
   readonly peersPort: number | null;
   readonly peers: readonly HostPort[];
@@ -59,6 +62,8 @@ export interface Gateway {
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
   readonly peersPort: number | null;
+  /** Is not ready any more, so that new connections go elsewhere; those that still come are served. */
+  retire(): void;
   /** Stops accepting, lets transactions end, ends the rest with 57P01 at the deadline. */
   drain(): Promise<void>;
 }
@@ -96,12 +101,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }).catch((error: unknown) => {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
+  const socket = await openSocket(options, parts, () => draining);
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
   return {
     ports: new Map([...listeners].map(([name, { port }]) => [name, port])),
     adminPort: admin.port,
     peersPort: peers?.port ?? null,
+    retire() {
+      draining = true;
+    },
     async drain() {
       draining = true;
       for (const listener of listeners.values()) listener.close();
@@ -114,10 +123,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
-      await admin.close();
+      await Promise.all([admin.close(), socket?.close()]);
       metrics.close();
     },
   };
+}
+
+async function openSocket(
+  { adminSocket }: GatewayOptions,
+  { revision, sessions, now }: GatewayParts,
+  isDraining: () => boolean,
+): Promise<AdminSocket | null> {
+  if (adminSocket === null) return null;
+  const list = () => {
+    const { revision: inForce, document } = revision();
+    const gateway = `${document.gateway.namespace}/${document.gateway.name}`;
+    return { gateway, pod: hostname(), revision: inForce, draining: isDraining(), sessions: sessions.list(now()) };
+  };
+  const { path, onDrain } = adminSocket;
+  return await openAdminSocket({ path, list, terminate: (id) => sessions.terminate(id), drain: onDrain }).catch(
+    (error: Error) => {
+      throw new ListenError(`cannot listen on ${path}: ${error.message}`, error);
+    },
+  );
 }
 
 async function createParts(options: GatewayOptions, metrics: Metrics, stopping: AbortSignal): Promise<GatewayParts> {

@@ -51,8 +51,13 @@ export interface GatewayInput {
   readonly maskingRules: readonly MaskingRule[];
   readonly clusterIssuer: ClusterIssuer | null;
   readonly installation: Installation;
-  /** The document in the live ConfigMap; null: none yet, or not readable. */
-  readonly published: { readonly document: ConfigDocument; readonly revision: string } | null;
+  /** The document in the live ConfigMap with its sequence (0: none that can be read); null: none yet, or not readable. */
+  readonly published: {
+    readonly document: ConfigDocument;
+    readonly revision: string;
+    /** Data key SEQUENCE_KEY. Stays while the revision does; a new revision has max(this + 1, now). */
+    readonly sequence: number;
+  } | null;
   /** Live objects by the names of our children that have another owner: `Deployment/orders`. */
   readonly foreign: readonly string[];
   /** The live workload; null: none yet. */
