@@ -67,6 +67,22 @@ function task(pod: Thing, command: string): Promise<string> {
   return onNode(pod.spec.nodeName, `ctr -n k8s.io task ${command} ${id}`);
 }
 
+/** Takes a node's power away and gives it back. */
+export async function crashNode(node: string): Promise<void> {
+  await run('docker', ['restart', '--time', '1', node]);
+}
+
+/** `kubectl drain`, as before maintenance; the result lets the node take pods again. */
+export async function drain(node: string): Promise<() => Promise<void>> {
+  const options = ['--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=150s'];
+  const uncordon = async (): Promise<void> => void (await kubectl(['uncordon', node]));
+  await kubectl(['drain', node, ...options], { timeout: 160_000 }).catch(async (error) => {
+    await uncordon();
+    throw error;
+  });
+  return uncordon;
+}
+
 /** The pods of a Deployment's selector. */
 export function podsOf(namespace: string, selector: string): Promise<readonly Thing[]> {
   return all(namespace, 'pods', selector);

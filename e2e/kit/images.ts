@@ -27,8 +27,8 @@ async function treeTag(directory: string): Promise<string> {
 }
 
 /** Builds the product's image from a checkout; gives its name. */
-export async function buildPostern(directory = TOP): Promise<string> {
-  const image = `${repository('postern')}:${await treeTag(directory)}`;
+export async function buildPostern(directory = TOP, tag?: string): Promise<string> {
+  const image = `${repository('postern')}:${tag ?? (await treeTag(directory))}`;
   await run('make', ['image', `IMAGE=${image}`], { cwd: directory, timeout: 600_000 });
   return image;
 }

@@ -75,7 +75,10 @@ export function exec(namespace: string, target: string, command: readonly string
 /** A new, empty namespace that admits pods of the restricted profile alone. */
 export async function restrictedNamespace(name: string): Promise<void> {
   await remove(null, 'namespace', name);
-  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted', 'postern-e2e': 'true' };
+  const labels = {
+    'pod-security.kubernetes.io/enforce': 'restricted',
+    'postern-e2e': name.startsWith('e2e-') && name !== 'e2e-infra' ? 'site' : 'infra',
+  };
   await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
 }
 
