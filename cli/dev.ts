@@ -40,6 +40,7 @@ export async function dev(options: DevOptions): Promise<number> {
     adminPort: options.adminPort,
     peersPort: null,
     peers: [],
+    control: null,
     log,
   });
   for (const { name, authentication } of first.document.listeners) {

@@ -8,6 +8,7 @@ import { Catalog } from './catalog/catalog.ts';
 import type { ConfigDocument, HostPort, SecretSource } from './config/document.ts';
 import type { ConfigSource, OfferResult } from './config/source.ts';
 import { serve } from './connection.ts';
+import type { ControlAddress } from './control/client.ts';
 import type { Shared } from './environment.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticator.ts';
 import { CancelRegistry } from './net/cancel.ts';
@@ -16,6 +17,7 @@ import { ConnectionCounter, listen, listenError, type RunningListener } from './
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
+import { connectOperator } from './reporting.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import type { createLogger } from './telemetry/logs.ts';
@@ -52,6 +54,8 @@ export interface GatewayOptions {
   /** Where other replicas send CancelRequests; null: there are none. */
   readonly peersPort: number | null;
   readonly peers: readonly HostPort[];
+  /** The operator's control port; null: there is no operator. */
+  readonly control: ControlAddress | null;
   readonly log: Logger;
 }
 
@@ -74,7 +78,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics();
   const stop = new AbortController();
   const parts = await createParts(options, metrics, stop.signal);
-  let draining = false;
+  let phase: 'Serving' | 'Draining' | 'Drained' = 'Serving';
   const { alerts, audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
   warmCatalogs(parts);
@@ -88,7 +92,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     host: options.host,
     live: [],
     ready: [
-      { name: 'drain', check: () => (draining ? 'the gateway is being stopped' : null) },
+      { name: 'drain', check: () => (phase === 'Serving' ? null : 'the gateway is being stopped') },
       { name: 'audit', check: () => (audit.state.available ? null : audit.state.reason) },
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
     ],
@@ -96,6 +100,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }).catch((error: unknown) => {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
+  const { config, log } = options;
+  const control =
+    options.control === null
+      ? null
+      : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: () => [] });
+  metrics.controlStreams(() => control?.open ?? 0);
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
   return {
@@ -103,9 +113,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     adminPort: admin.port,
     peersPort: peers?.port ?? null,
     async drain() {
-      draining = true;
+      phase = 'Draining';
+      control?.report(true);
       for (const listener of listeners.values()) listener.close();
       await sessions.drain(parts.revision().document.limits.drain);
+      phase = 'Drained';
       clearInterval(sweep);
       peers?.close();
       stop.abort();
@@ -114,6 +126,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
+      await control?.close();
       await admin.close();
       metrics.close();
     },

@@ -9,12 +9,14 @@ import { parseDocument } from './config/load.ts';
 import { mountedSecrets } from './config/secrets.ts';
 import { ConfigSource } from './config/source.ts';
 import { readMounted, watchDocument } from './config/watch.ts';
+import type { ControlAddress } from './control/client.ts';
 import { startGateway } from './gateway.ts';
 import { ListenError } from './net/listener.ts';
 import { createLogger } from './telemetry/logs.ts';
 
 const USAGE = `usage: main.ts --config FILE --secrets DIR --data DIR [--host ADDRESS] [--admin-port PORT]
                [--peers-port PORT] [--peer HOST:PORT …] [--log-level debug|info|warn|error]
+               [--control HOST:PORT --control-ca FILE --control-token FILE]
 `;
 
 const OPTIONS = {
@@ -25,6 +27,9 @@ const OPTIONS = {
   'admin-port': { type: 'string', default: '9090' },
   'peers-port': { type: 'string' },
   peer: { type: 'string', multiple: true, default: [] as string[] },
+  control: { type: 'string' },
+  'control-ca': { type: 'string' },
+  'control-token': { type: 'string' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
 
@@ -33,10 +38,17 @@ function readPort(text: string): number {
   return Number(text);
 }
 
-function readPeer(text: string): HostPort {
+function readHostPort(option: string, text: string): HostPort {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
-  if (match === null) throw new Error(`--peer ${text}: write HOST:PORT`);
+  if (match === null) throw new Error(`--${option} ${text}: write HOST:PORT`);
   return { host: (match[1] ?? match[2])!, port: readPort(match[3]!) };
+}
+
+function readControl(address?: string, ca?: string, token?: string): ControlAddress | null {
+  if (address === undefined && ca === undefined && token === undefined) return null;
+  if (address === undefined || ca === undefined || token === undefined)
+    throw new Error('--control, --control-ca and --control-token go together');
+  return { ...readHostPort('control', address), ca, token };
 }
 
 function readCall(args: readonly string[]) {
@@ -48,7 +60,9 @@ function readCall(args: readonly string[]) {
   if (level === undefined) throw new Error(`--log-level ${values['log-level']}: debug, info, warn or error`);
   const peersPort = values['peers-port'] === undefined ? null : readPort(values['peers-port']);
   const adminPort = readPort(values['admin-port']);
-  return { config, secrets, data, level, host: values.host, adminPort, peersPort, peers: values.peer.map(readPeer) };
+  const peers = values.peer.map((peer) => readHostPort('peer', peer));
+  const control = readControl(values.control, values['control-ca'], values['control-token']);
+  return { config, secrets, data, level, host: values.host, adminPort, peersPort, peers, control };
 }
 
 async function main(call: ReturnType<typeof readCall>): Promise<void> {
@@ -71,6 +85,7 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
     adminPort: call.adminPort,
     peersPort: call.peersPort,
     peers: call.peers,
+    control: call.control,
     log,
   });
   watchDocument(call.config, config, { signal: stop.signal });

@@ -47,6 +47,7 @@ const gateway = await startGateway({
   adminPort: 0,
   peersPort: null,
   peers: [],
+  control: null,
   log: createLogger({ level: 'warn' }),
 });
 const port = gateway.ports.get('token')!;

@@ -155,6 +155,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     adminPort: 0,
     peersPort: 0,
     peers: options.peers ?? [],
+    control: null,
     log: createLogger({ level: 'debug', destination: { write: (line) => void logged.push(line) } }),
   });
   const port = [...gateway.ports.values()][0]!;
