@@ -23,8 +23,9 @@ export interface DialOptions {
 /** Milliseconds until the other end must have let the stream in. */
 const DIAL_TIMEOUT = 10_000;
 const MISSED_BEATS = 3;
-/** Milliseconds between reports that only tell of sessions. */
+/** Milliseconds between reports, but for so many urgent ones in a row: the operator ends a stream that talks too much. */
 const COALESCE = 250;
+const URGENT = 10;
 /** Milliseconds that a farewell may take. */
 const FAREWELL = 1000;
 
@@ -37,6 +38,8 @@ export class OutgoingStream {
   #beats: NodeJS.Timeout | null = null;
   #heard = 0;
   #reported = Number.NEGATIVE_INFINITY;
+  /** When the urgent reports so far will have been made up for. */
+  #spent = 0;
   #pending: NodeJS.Timeout | null = null;
   /** The other end has not taken the last report; the next one tells all of it anyhow. */
   #blocked = false;
@@ -73,12 +76,20 @@ export class OutgoingStream {
     return this.#open && !this.#ended;
   }
 
-  /** Tells what there is to tell; `urgent`: now, else at most once in COALESCE. */
+  /** Tells what there is to tell; `urgent`: now, unless there was much of that just before. */
   report(urgent: boolean): void {
     if (!this.isOpen) return;
-    const wait = urgent ? 0 : this.#reported + COALESCE - performance.now();
-    if (wait <= 0) return this.#send();
+    const now = performance.now();
+    const wait = this.#reported + COALESCE - now;
+    if (wait <= 0 || (urgent && this.#isAllowed(now))) return this.#send();
     this.#pending ??= setTimeout(() => this.#send(), wait);
+  }
+
+  #isAllowed(now: number): boolean {
+    const spent = Math.max(this.#spent, now) + COALESCE;
+    if (spent > now + URGENT * COALESCE) return false;
+    this.#spent = spent;
+    return true;
   }
 
   /** Says a last word and ends the stream; resolves when it was taken, or soon. */
