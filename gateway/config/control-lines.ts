@@ -1,4 +1,4 @@
-import type { ControlDown, GatewayReport } from './control.ts';
+import { type ControlDown, type GatewayReport, MAX_UP_LINE } from './control.ts';
 
 /** The other end does not keep to the contract: its stream ends. */
 export class ControlError extends Error {
@@ -101,16 +101,16 @@ const MAX_ITEMS = 100;
 const MAX_TEXT = 500;
 
 /** A report that the other end takes, whatever the database and the document are like. */
-export function boundReport(report: GatewayReport): GatewayReport {
+export function boundReport(report: GatewayReport, most = MAX_ITEMS): GatewayReport {
   const { refused, unenforced, findings } = report;
-  return {
+  const bounded = {
     ...report,
-    refused: refused === null ? null : { ...refused, errors: refused.errors.slice(0, MAX_ITEMS).map(cut) },
-    unenforced: unenforced.slice(0, MAX_ITEMS).map((item) => ({ ...item, reason: cut(item.reason) })),
-    findings: findings
-      .slice(0, MAX_ITEMS)
-      .map((item) => ({ ...item, path: cut(item.path), message: cut(item.message) })),
+    refused: refused === null ? null : { ...refused, errors: refused.errors.slice(0, most).map(cut) },
+    unenforced: unenforced.slice(0, most).map((item) => ({ ...item, reason: cut(item.reason) })),
+    findings: findings.slice(0, most).map((item) => ({ ...item, path: cut(item.path), message: cut(item.message) })),
   };
+  // Letters of several bytes, and what JSON escapes.
+  return encodeLine(bounded).length <= MAX_UP_LINE ? bounded : boundReport(report, most >> 1);
 }
 
 function cut(value: string): string {
