@@ -6,6 +6,7 @@ import { openAuditLog } from './audit/log.ts';
 import { createStdoutSink, openStdout } from './audit/stdout.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { ConfigDocument, HostPort, SecretSource } from './config/document.ts';
+import { fixedParts } from './config/fixed-parts.ts';
 import type { ConfigSource, OfferResult } from './config/source.ts';
 import { serve } from './connection.ts';
 import type { ControlAddress } from './control/client.ts';
@@ -13,13 +14,14 @@ import type { Shared } from './environment.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticator.ts';
 import { CancelRegistry } from './net/cancel.ts';
 import { Certificates, type CertificatesConfig } from './net/certificates.ts';
-import { ConnectionCounter, listen, listenError, type RunningListener } from './net/listener.ts';
+import { ConnectionCounter, ListenError, listen, listenError, type RunningListener } from './net/listener.ts';
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
 import { connectOperator } from './reporting.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
+import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
 import type { createLogger } from './telemetry/logs.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { createTracing, type Tracing } from './telemetry/traces.ts';
@@ -51,6 +53,8 @@ export interface GatewayOptions {
   /** Ports in place of the document's, by listener name; 0: any free one. */
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
+  /** A Unix domain socket for administrators, and what is done when one asks for the drain; null: there is none. */
+  readonly adminSocket: { readonly path: string; readonly onDrain: (grace: number) => void } | null;
   /** Where other replicas send CancelRequests; null: there are none. */
   readonly peersPort: number | null;
   readonly peers: readonly HostPort[];
@@ -63,6 +67,8 @@ export interface Gateway {
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
   readonly peersPort: number | null;
+  /** Is not ready any more, so that new connections go elsewhere; those that still come are served. */
+  retire(): void;
   /** Stops accepting, lets transactions end, ends the rest with 57P01 at the deadline. */
   drain(): Promise<void>;
 }
@@ -100,21 +106,26 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }).catch((error: unknown) => {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
+  const socket = await openSocket(options, parts, () => phase !== 'Serving');
   const { config, log } = options;
   const control =
     options.control === null
       ? null
       : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: () => [] });
   metrics.controlStreams(() => control?.open ?? 0);
+  const retire = (): void => {
+    phase = 'Draining';
+    control?.report(true);
+  };
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
   return {
     ports: new Map([...listeners].map(([name, { port }]) => [name, port])),
     adminPort: admin.port,
     peersPort: peers?.port ?? null,
+    retire,
     async drain() {
-      phase = 'Draining';
-      control?.report(true);
+      retire();
       for (const listener of listeners.values()) listener.close();
       await sessions.drain(parts.revision().document.limits.drain);
       phase = 'Drained';
@@ -127,10 +138,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await parts.analyzer.close();
       await parts.tracing.shutdown();
       await control?.close();
-      await admin.close();
+      await Promise.all([admin.close(), socket?.close()]);
       metrics.close();
     },
   };
+}
+
+async function openSocket(
+  { adminSocket }: GatewayOptions,
+  { revision, sessions, now }: GatewayParts,
+  isDraining: () => boolean,
+): Promise<AdminSocket | null> {
+  if (adminSocket === null) return null;
+  const list = () => {
+    const { revision: inForce, document } = revision();
+    const gateway = `${document.gateway.namespace}/${document.gateway.name}`;
+    return { gateway, pod: hostname(), revision: inForce, draining: isDraining(), sessions: sessions.list(now()) };
+  };
+  const { path, onDrain } = adminSocket;
+  return await openAdminSocket({ path, list, terminate: (id) => sessions.terminate(id), drain: onDrain }).catch(
+    (error: Error) => {
+      throw new ListenError(`cannot listen on ${path}: ${error.message}`, error);
+    },
+  );
 }
 
 async function createParts(options: GatewayOptions, metrics: Metrics, stopping: AbortSignal): Promise<GatewayParts> {
@@ -205,12 +235,6 @@ function tlsConfig({ tls, identity }: ConfigDocument): CertificatesConfig {
 function certificateProblem({ tls }: ConfigDocument, certificates: Certificates): string | null {
   if (tls.secret === null || certificates.context() !== null) return null;
   return 'there is no usable certificate yet';
-}
-
-/** What is made at start and stays as it is until the next one. */
-function fixedParts({ listeners, audit, tracing, limits }: ConfigDocument): Record<string, unknown> {
-  // Where alerts go is looked up each time.
-  return { listeners, audit: { ...audit, alerts: null }, tracing, 'limits.statementBytes': limits.statementBytes };
 }
 
 /** Tells the parts that keep something of a revision, the record and the metrics. */

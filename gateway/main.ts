@@ -2,6 +2,7 @@
  * The gateway of a pod: runs the mounted configuration document, follows its changes, drains on SIGTERM.
  * Exit codes: 0 drained, 1 it could not start, 2 the call is wrong.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { AuditError } from './audit/errors.ts';
 import type { HostPort } from './config/document.ts';
@@ -15,7 +16,7 @@ import { ListenError } from './net/listener.ts';
 import { createLogger } from './telemetry/logs.ts';
 
 const USAGE = `usage: main.ts --config FILE --secrets DIR --data DIR [--host ADDRESS] [--admin-port PORT]
-               [--peers-port PORT] [--peer HOST:PORT …] [--log-level debug|info|warn|error]
+               [--admin-socket PATH] [--peers-port PORT] [--peer HOST:PORT …] [--log-level debug|info|warn|error]
                [--control HOST:PORT --control-ca FILE --control-token FILE]
 `;
 
@@ -25,6 +26,7 @@ const OPTIONS = {
   data: { type: 'string' },
   host: { type: 'string', default: '::' },
   'admin-port': { type: 'string', default: '9090' },
+  'admin-socket': { type: 'string' },
   'peers-port': { type: 'string' },
   peer: { type: 'string', multiple: true, default: [] as string[] },
   control: { type: 'string' },
@@ -60,9 +62,10 @@ function readCall(args: readonly string[]) {
   if (level === undefined) throw new Error(`--log-level ${values['log-level']}: debug, info, warn or error`);
   const peersPort = values['peers-port'] === undefined ? null : readPort(values['peers-port']);
   const adminPort = readPort(values['admin-port']);
+  const adminSocket = values['admin-socket'] ?? null;
   const peers = values.peer.map((peer) => readHostPort('peer', peer));
   const control = readControl(values.control, values['control-ca'], values['control-token']);
-  return { config, secrets, data, level, host: values.host, adminPort, peersPort, peers, control };
+  return { config, secrets, data, level, host: values.host, adminPort, adminSocket, peersPort, peers, control };
 }
 
 async function main(call: ReturnType<typeof readCall>): Promise<void> {
@@ -75,6 +78,7 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
     return;
   }
   const stop = new AbortController();
+  const asked = Promise.withResolvers<number>();
   const config = new ConfigSource(loaded.revision, mounted.sequence);
   const gateway = await startGateway({
     config,
@@ -83,6 +87,7 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
     host: call.host,
     ports: new Map(),
     adminPort: call.adminPort,
+    adminSocket: call.adminSocket === null ? null : { path: call.adminSocket, onDrain: asked.resolve },
     peersPort: call.peersPort,
     peers: call.peers,
     control: call.control,
@@ -91,10 +96,15 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
   watchDocument(call.config, config, { signal: stop.signal });
   const { ports, adminPort, peersPort } = gateway;
   log.info({ listeners: Object.fromEntries(ports), adminPort, peersPort, revision: config.current.revision }, 'ready');
-  const signal = await new Promise<string>((resolve) => {
+  const signal = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
   });
-  log.info({ signal }, 'draining');
+  const administrator = asked.promise.then(async (grace) => {
+    gateway.retire();
+    await sleep(grace);
+    return 'administrator';
+  });
+  log.info({ by: await Promise.race([signal, administrator]) }, 'draining');
   stop.abort();
   await gateway.drain();
   log.info({}, 'drained');

@@ -1,5 +1,6 @@
 import type { GatewayReport } from './config/control.ts';
 import type { ConfigSource } from './config/source.ts';
+import { unenforced } from './config/unenforced.ts';
 import { type ControlAddress, ControlClient, type ControlLog } from './control/client.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -24,7 +25,7 @@ export function connectOperator(address: ControlAddress, parts: ReportingParts):
       refused: config.refused,
       sessions: sessions.size,
       draining: phase() !== 'Serving',
-      unenforced: [],
+      unenforced: unenforced(config.current.document),
       findings: findings(),
     }),
     onConfiguration({ revision, sequence, document }) {

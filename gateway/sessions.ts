@@ -1,7 +1,14 @@
+import type { Activity } from './activity.ts';
+import type { SessionContext } from './audit/record.ts';
 import type { Pump } from './net/pump.ts';
 import { SQLSTATE } from './session/refusal.ts';
+import type { OpenSession } from './telemetry/admin-socket.ts';
 
 interface Entry {
+  readonly context: SessionContext;
+  readonly activity: Activity;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   /** Gives its place back. */
   readonly leave: () => void;
   /** Milliseconds of idleness allowed at present. */
@@ -57,6 +64,18 @@ export class Sessions {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Those that are open, in the order of their beginning. */
+  list(now: number): OpenSession[] {
+    return [...this.#open].map(([pump, entry]) => describe(pump, entry, now));
+  }
+
+  /** Ends one in whatever state it is; false: there is none with that id. */
+  terminate(id: string): boolean {
+    const found = [...this.#open].find(([, { context }]) => context.id === id);
+    found?.[0].terminate('Terminated', TERMINATED);
+    return found !== undefined;
+  }
+
   /** Ends those that have been silent for too long: one in a transaction holds locks as well. */
   sweep(): void {
     for (const [pump, { idle }] of this.#open) {
@@ -75,6 +94,32 @@ export class Sessions {
   }
 }
 
+function describe(pump: Pump, { context, activity, startedAt }: Entry, now: number): OpenSession {
+  const { id, identity, role, database, listener, client, server } = context;
+  const silence = pump.silence();
+  const state = pump.idle ? 'Idle' : silence > 0 ? 'InTransaction' : 'Active';
+  const since = state === 'Active' ? activity.runningSince : now - silence;
+  return {
+    id,
+    user: identity.username,
+    issuer: identity.issuer,
+    role,
+    database,
+    applicationName: activity.applicationName,
+    listener,
+    client: endpoint(client),
+    serverPid: server.pid,
+    started: new Date(startedAt).toISOString(),
+    state,
+    since: since === null ? null : new Date(since).toISOString(),
+    statements: activity.statements,
+  };
+}
+
+function endpoint({ address, port }: SessionContext['client']): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 const IDLE = {
   code: SQLSTATE.idleSessionTimeout,
   message: 'terminating connection due to idle-session timeout',
@@ -83,6 +128,12 @@ const IDLE = {
 const IDLE_IN_TRANSACTION = {
   code: SQLSTATE.idleInTransactionTimeout,
   message: 'terminating connection due to idle-in-transaction timeout',
+};
+
+const TERMINATED = {
+  code: SQLSTATE.adminShutdown,
+  message: 'terminating connection due to administrator command',
+  hint: 'An administrator of the gateway has ended this session.',
 };
 
 const DRAINED = {

@@ -153,6 +153,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     host: '127.0.0.1',
     ports: new Map(config.current.document.listeners.map(({ name }) => [name, 0])),
     adminPort: 0,
+    adminSocket: null,
     peersPort: 0,
     peers: options.peers ?? [],
     control: null,
@@ -257,6 +258,7 @@ function documentFor(port: number, jwk: Record<string, unknown>): ConfigDocument
       alerts: null,
     },
     policies: [ANALYST, DBA],
+    masks: [],
     tracing: null,
   };
 }
