@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAX_DOWN_LINE } from '../../gateway/config/control.ts';
 import { makeRevision } from '../../gateway/config/revision.ts';
 import { issueAll } from '../../operator/control/certificate.ts';
-import { nth, POD, published, Stage } from './kit.ts';
+import { nth, POD, published, SHORT, Stage } from './kit.ts';
 
 const WAIT = { timeout: 5000, interval: 10 };
 
@@ -91,13 +91,13 @@ describe('a stream that ends', () => {
   });
 
   it('is noticed by both ends where no end was told of it', async () => {
-    const replica = await stage.replica();
+    const replica = await stage.replica(SHORT);
     const cable = await wire(replica.server.port);
-    const { client, logged } = stage.gateway(cable.port);
+    const { client, logged } = stage.gateway(cable.port, SHORT);
     await vi.waitFor(() => expect(replica.report()).toBeDefined(), WAIT);
     cable.cut();
     await vi.waitFor(() => expect([client.open, replica.report()]).toEqual([0, undefined]), WAIT);
-    expect(replica.metrics.counts.Silent).toBe(1);
+    expect(replica.metrics.counts.Silent).toBeGreaterThan(0);
     expect(logged.some((line) => line.includes('"reason":"silent"'))).toBe(true);
     cable.mend();
     await vi.waitFor(() => expect(replica.report()).toBeDefined(), WAIT);
@@ -171,7 +171,7 @@ describe('a new token', () => {
   it('takes the place of the old one before that ends, and the pod is never missed', async () => {
     const { server, metrics, report } = await stage.replica();
     await stage.writeToken(stage.cluster.mint(POD, { seconds: 3 }));
-    const { client } = stage.gateway(server.port);
+    const { client } = stage.gateway(server.port, { beat: 300 });
     await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
     let missed = 0;
     server.reports.subscribe(() => {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAX_UP_LINE } from '../../gateway/config/control.ts';
 import { Outlet } from '../../operator/control/outlet.ts';
-import { BEAT, type FakePod, nth, POD, published, type Replica, Stage, statusOf } from './kit.ts';
+import { type FakePod, nth, POD, published, type Replica, SHORT, Stage, statusOf } from './kit.ts';
 import { call, REPORT, tlsTo } from './raw.ts';
 
 const WAIT = { timeout: 5000, interval: 10 };
@@ -216,20 +216,20 @@ describe('a caller that means no good', () => {
   });
 
   it('says nothing after the opening, or drips a line', async () => {
-    const replica = await stage.replica();
+    const replica = await stage.replica(SHORT);
     const silent = await call(at(replica), stage.cluster.mint(POD));
     const dripping = await call(at(replica), stage.cluster.mint(OTHER));
-    const drip = setInterval(() => dripping.send('x'), BEAT / 4);
+    const drip = setInterval(() => dripping.send('x'), SHORT.beat / 4);
     await Promise.all([silent.closed, dripping.closed]);
     clearInterval(drip);
     expect(replica.metrics.counts.Silent).toBe(2);
   });
 
   it('does not read: its stream ends', async () => {
-    const replica = await stage.replica();
+    const replica = await stage.replica({ beat: 500 });
     const caller = await call(at(replica), stage.cluster.mint(POD));
     caller.socket.pause();
-    const talk = setInterval(() => caller.report(), BEAT);
+    const talk = setInterval(() => caller.report(), SHORT.beat);
     // As large as documents come: the kernel's buffers take a few.
     for (let n = 1; n <= 20; n++) {
       const document = `${n}`.padEnd(1_500_000, 'x');
@@ -270,9 +270,9 @@ describe('a caller that means no good', () => {
 
 describe('what ends a stream', () => {
   it('its token, in mid-stream', async () => {
-    const replica = await stage.replica();
+    const replica = await stage.replica(SHORT);
     const caller = await call(at(replica), stage.cluster.mint(POD, { seconds: 2 }));
-    const talk = setInterval(() => caller.report(), BEAT);
+    const talk = setInterval(() => caller.report(), SHORT.beat);
     await caller.closed;
     clearInterval(talk);
     expect(replica.metrics.counts.TokenExpired).toBe(1);
