@@ -21,6 +21,8 @@ const POLL = 50;
 export class Sessions {
   readonly #open = new Map<Pump, Entry>();
   readonly #perUsername = new Map<string, number>();
+  /** Sessions that are over, whose connections to the server are not yet. */
+  readonly #leaving = new Set<Promise<void>>();
 
   /**
    * A place for one more session of a user name; null: there are `most`. It is taken before the database is dialled, or
@@ -44,9 +46,12 @@ export class Sessions {
     this.#open.set(pump, entry);
   }
 
-  remove(pump: Pump): void {
+  /** A session is over; `serverGone` resolves when the server has noticed. */
+  remove(pump: Pump, serverGone: Promise<void>): void {
     this.#open.get(pump)?.leave();
     this.#open.delete(pump);
+    this.#leaving.add(serverGone);
+    void serverGone.then(() => this.#leaving.delete(serverGone));
   }
 
   /** Those that are open, in the order of their beginning. */
@@ -76,6 +81,8 @@ export class Sessions {
         if (pump.idle || performance.now() >= until) pump.terminate('Drain', DRAINED);
       await new Promise((resolve) => setTimeout(resolve, POLL));
     }
+    // What still runs is being cancelled: it must not run on because nobody was left to see to it.
+    await Promise.all(this.#leaving);
   }
 }
 
