@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { runProgram } from './command.ts';
+import { LOCAL } from './commands/local.ts';
 
 const HELP = `postern: an identity-aware gateway for PostgreSQL
 
@@ -10,6 +11,7 @@ Commands:
   validate  Check manifests
   explain   Say what a gateway would decide about SQL, and why
   try       Replay a recorded log against proposed policies
+  local     Ask the gateway on this machine: its sessions, its drain
 
 "postern COMMAND --help" says more. "postern --version" prints the version.
 Exit codes: 0 done, 1 refused (bad manifests, denied SQL), 2 the call is wrong.
@@ -22,6 +24,7 @@ await runProgram({
     dev: async () => (await import('./commands/dev.ts')).DEV,
     validate: async () => (await import('./commands/validate.ts')).VALIDATE,
     explain: async () => (await import('./commands/explain.ts')).EXPLAIN,
+    local: LOCAL,
     try: async () => (await import('./commands/try.ts')).TRY,
   },
 });
