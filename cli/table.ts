@@ -36,3 +36,8 @@ export function renderDuration(milliseconds: number): string {
   const rest = next === undefined ? '' : `${Math.floor((seconds % size) / next[1])}${next[0]}`;
   return `${Math.floor(seconds / size)}${unit}${rest}`;
 }
+
+/** `1 session`, `2 policies`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${count === 1 ? noun : `${noun.replace(/y$/, 'ie')}s`}`;
+}

@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 import { explain } from '../explain.ts';
 import { files, MANIFEST_OPTIONS, MANIFESTS } from '../manifest-options.ts';
 import { loadProject } from '../project.ts';
-import { renderExplanation } from '../render-explain.ts';
+import { allowed, renderExplanation } from '../render-explain.ts';
 import { all, noMore, one, readOutput, report, UsageError } from '../usage.ts';
 
 export const EXPLAIN: Command = {
@@ -57,8 +57,6 @@ Exit code 1: a statement would be denied.
       options,
     );
     console.log(output === 'json' ? JSON.stringify(explanation, null, 2) : renderExplanation(explanation, options));
-    const allowed =
-      explanation.kind === 'Statements' && explanation.statements.every(({ decision }) => decision.verdict === 'Allow');
-    return allowed ? 0 : 1;
+    return allowed(explanation) ? 0 : 1;
   },
 };

@@ -1,6 +1,7 @@
 import type { Command, Program } from '../command.ts';
 import { renderSessions } from '../local/render-sessions.ts';
 import { DEFAULT_SOCKET, drainGateway, listSessions, terminateSession } from '../local/socket.ts';
+import { plural } from '../table.ts';
 import { noMore, one, readOutput, UsageError } from '../usage.ts';
 
 const SOCKET = `      --socket PATH     The gateway's --admin-socket; ${DEFAULT_SOCKET} unless given
@@ -41,7 +42,7 @@ ${SOCKET}      --grace SECONDS   First be unready for so long, and still take se
     if (!/^\d{1,3}$/.test(grace)) throw new UsageError(`--grace ${grace}: whole seconds, 300 at most`);
     await drainGateway(one(values, 'socket') ?? DEFAULT_SOCKET, Number(grace), (progress) => {
       const { sessions, drained } = progress;
-      const left = `draining: ${sessions} session${sessions === 1 ? '' : 's'} left`;
+      const left = `draining: ${plural(sessions, 'session')} left`;
       console.log(values.has('json') ? JSON.stringify(progress) : drained ? 'drained' : left);
     });
     return 0;

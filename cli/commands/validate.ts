@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts';
 import { files, MANIFEST_OPTIONS, MANIFESTS } from '../manifest-options.ts';
 import { loadProject } from '../project.ts';
+import { plural } from '../table.ts';
 import { findUnmatched } from '../unmatched.ts';
 import { noMore, one, report } from '../usage.ts';
 
@@ -24,14 +25,9 @@ ${MANIFESTS}      --server          Ask the gateway's server as well: databases,
     }
     const { gateway, policies, listeners } = project.document;
     console.log(
-      `PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${count(listeners, 'listener')}, ${count(policies, 'policy')}`,
+      `PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${plural(listeners.length, 'listener')}, ${plural(policies.length, 'policy')}`,
     );
     for (const missing of project.missing) console.error(`${missing}: it has to be in the cluster`);
     return 0;
   },
 };
-
-function count(list: readonly unknown[], what: string): string {
-  if (list.length === 1) return `1 ${what}`;
-  return `${list.length} ${what.replace(/y$/, 'ie')}s`;
-}
