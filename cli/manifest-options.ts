@@ -1,7 +1,7 @@
 import { all, UsageError, type Values } from './usage.ts';
 
 /** Help and options of all commands that read manifests. */
-export const MANIFESTS = `  -f, --file FILE|DIR   Manifests: a YAML file, or a directory with them; can be repeated
+export const MANIFESTS = `  -f, --file FILE|DIR   Manifests: a YAML file, a directory with them, - for standard input; can be repeated
       --gateway NAME    Which PostgresGateway, where there are several
 `;
 export const MANIFEST_OPTIONS = {

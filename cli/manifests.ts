@@ -17,13 +17,18 @@ export interface LoadedFiles {
   readonly errors: readonly string[];
 }
 
-/** Reads YAML files, and the .yaml and .yml files of directories; `-f` of kubectl. */
+const STDIN = '-';
+
+/** Reads YAML files, the .yaml and .yml files of directories, and the standard input for `-`; `-f` of kubectl. */
 export function loadManifests(paths: readonly string[]): LoadedFiles {
   const objects: Loaded[] = [];
   const errors: string[] = [];
   for (const file of paths.flatMap((path) => listFiles(path, errors))) {
     const lines = new LineCounter();
-    const documents = parseAllDocuments(readFileSync(file, 'utf8'), { lineCounter: lines, uniqueKeys: true });
+    const documents = parseAllDocuments(readFileSync(file === STDIN ? 0 : file, 'utf8'), {
+      lineCounter: lines,
+      uniqueKeys: true,
+    });
     for (const document of documents) {
       if (!('contents' in document)) continue;
       const found = readDocument(document, (offset) => lines.linePos(offset).line);
@@ -72,6 +77,7 @@ function plain(document: Document.Parsed): unknown {
 }
 
 function listFiles(path: string, errors: string[]): string[] {
+  if (path === STDIN) return [path];
   try {
     if (!statSync(path).isDirectory()) return [path];
     return readdirSync(path)

@@ -53,11 +53,12 @@ export function projectOf(files: LoadedFiles, name: string | null, cluster: Clus
  * are meant.
  */
 export function loadProposal(paths: readonly string[], name: string | null, needed: boolean): Proposal {
-  const read = check(loadManifests(paths));
+  const files = loadManifests(paths);
+  const read = check(files);
   if (!read.ok) return read;
   const manifests = [...read.ours.keys()];
   if (ofKind(manifests, 'PostgresGateway').length > 0 || needed) {
-    const project = loadProject(paths, name);
+    const project = projectOf(files, name, null);
     return project.ok ? { ok: true, policies: project.document.policies, project } : project;
   }
   const policies = ofKind(manifests, 'AccessPolicy').filter(
@@ -81,7 +82,7 @@ function check({ objects, errors }: LoadedFiles): Read {
   const found = [...errors, ...duplicates(objects)];
   const ours = new Map<Manifest, Loaded>();
   for (const loaded of objects.filter(isOurs)) {
-    const checked = checkManifest(withNamespace(loaded.value));
+    const checked = checkManifest(withDefaults(loaded.value));
     if (checked.ok) ours.set(checked.manifest, loaded);
     else found.push(...checked.errors.map(({ path, message }) => describe(loaded, path, message)));
   }
@@ -145,7 +146,8 @@ function isOurs({ value }: Loaded): boolean {
   return String(value.apiVersion).startsWith('postern.dev/') || SCHEMAS.has(String(value.kind));
 }
 
-function withNamespace(value: Loaded['value']): Record<string, unknown> {
+/** What the operator has written into it is not of the manifest, whatever its version knew. */
+function withDefaults({ status: _, ...value }: Loaded['value']): Record<string, unknown> {
   return { ...value, metadata: { namespace: 'default', ...(value.metadata as object | undefined) } };
 }
 

@@ -39,6 +39,7 @@ Exit code 1: a statement would be denied.
     if (user === null) throw new UsageError('say with --as whose statement it is');
     if (sql === undefined) throw new UsageError('give the SQL, in quotes, or - for standard input');
     noMore(more);
+    if (sql === '-' && files(values).includes('-')) throw new UsageError('SQL and manifests cannot both be -');
     const server = values.has('server') || values.has('live');
     const project = loadProject(files(values), one(values, 'gateway'));
     if (!project.ok) return report(project.errors);
