@@ -2,7 +2,6 @@
  * The gateway of a pod: runs the mounted configuration document, follows its changes, drains on SIGTERM.
  * Exit codes: 0 drained, 1 it could not start, 2 the call is wrong.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { AuditError } from './audit/errors.ts';
@@ -10,7 +9,7 @@ import type { HostPort } from './config/document.ts';
 import { parseDocument } from './config/load.ts';
 import { mountedSecrets } from './config/secrets.ts';
 import { ConfigSource } from './config/source.ts';
-import { watchDocument } from './config/watch.ts';
+import { readMounted, watchDocument } from './config/watch.ts';
 import { startGateway } from './gateway.ts';
 import { ListenError } from './net/listener.ts';
 import { createLogger } from './telemetry/logs.ts';
@@ -58,7 +57,8 @@ function readCall(args: readonly string[]) {
 
 async function main(call: ReturnType<typeof readCall>): Promise<void> {
   const log = createLogger({ level: call.level });
-  const loaded = parseDocument(readFileSync(call.config));
+  const mounted = await readMounted(call.config);
+  const loaded = parseDocument(mounted.bytes);
   if (!loaded.ok) {
     log.fatal({ errors: loaded.errors }, `the configuration ${call.config} is not good`);
     process.exitCode = 1;
@@ -66,7 +66,7 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
   }
   const stop = new AbortController();
   const asked = Promise.withResolvers<number>();
-  const config = new ConfigSource(loaded.revision);
+  const config = new ConfigSource(loaded.revision, mounted.sequence);
   const gateway = await startGateway({
     config,
     secrets: mountedSecrets(call.secrets),
