@@ -116,6 +116,7 @@ function build(
     policies: ofKind(manifests, 'AccessPolicy'),
     maskingRules: ofKind(manifests, 'MaskingRule'),
     clusterIssuer,
+    pods: 1,
   });
   const errors = [
     ...describeAll(plan.problems, read),
