@@ -29,7 +29,6 @@ export interface GatewayMetrics {
   /** What a gateway's conditions are; null: it is gone. */
   conditions(gateway: string, status: GatewayPlan['status'] | null): void;
   stalled(gateway: string, reason: Stall['reason'] | null): void;
-  repaired(kind: string): void;
 }
 
 export interface GatewayController {
