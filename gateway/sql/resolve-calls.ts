@@ -52,6 +52,8 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
   if (raw.item !== undefined) addItem(raw, raw.item, candidates[0]?.schema, found);
   if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
   const { schema, name } = raw;
+  // For the record it is a function, whatever else it may turn out to be.
+  if (env.partial === true) return void found.functions.push({ ...empty, schema: schema ?? creationSchema(env), name });
   if (!asked) return void found.askFunctions.push({ schema, name });
   // Nobody has it: it is a conversion, or the server says so in its own words (test: "a function that nobody has").
   const type = raw.args === 1 ? findType({ schema, name }, env) : null;
