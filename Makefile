@@ -9,8 +9,8 @@ VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 IMAGE := postern:$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help install check check-types check-lint check-dead check-tree check-generated test demo drivers bench fuzz \
-	golden types e2e image manifests chart clean
+.PHONY: help install check check-types check-lint check-dead check-tree check-generated test test-api demo drivers \
+	bench fuzz golden types e2e image manifests chart clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ check-generated: install ## Generated files are what their generators make
 
 test: install ## All tests; needs Node, npm and make alone. ARGS=test/wire for one room
 	vitest run $(ARGS)
+
+test-api: install ## The custom resources and the operator on a real API server; needs KUBEBUILDER_ASSETS. ARGS=rules for one file
+	vitest run --config test-api/vitest.config.ts $(ARGS)
 
 demo: install ## A gateway with PostgreSQL and an issuer, and a short tour. ARGS=--once for the tour alone
 	node tools/demo.ts $(ARGS)

@@ -46,6 +46,7 @@ export async function dev(options: DevOptions): Promise<number> {
   for (const { name, authentication } of first.document.listeners) {
     console.log(`listener ${name} (${authentication}) on 127.0.0.1:${gateway.ports.get(name)}`);
   }
+  for (const notice of first.unenforced) console.error(notice);
   console.log(`metrics and health on http://127.0.0.1:${gateway.adminPort}; audit log in ${directory}`);
   const reload = (): void => {
     const next = loadWhole(options);
@@ -58,7 +59,9 @@ export async function dev(options: DevOptions): Promise<number> {
     secrets = next.secrets;
     const before = config.current.revision;
     const { revision } = config.offer(next.document);
-    if (revision !== before) console.log(`revision ${revision.slice(0, 12)} is in force`);
+    if (revision === before) return;
+    console.log(`revision ${revision.slice(0, 12)} is in force`);
+    for (const notice of next.unenforced) console.error(notice);
   };
   const watcher = watchFiles(options.files, reload);
   await new Promise<void>((resolve) => {

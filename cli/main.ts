@@ -90,10 +90,11 @@ ${MANIFESTS}      --server          Ask the gateway's server as well: databases,
       if (unmatched.length > 0)
         return report(unmatched.map(({ policy, path, message }) => project.say(policy, path, message)));
     }
-    const { gateway, policies, listeners } = project.document;
-    console.log(
-      `PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${count(listeners, 'listener')}, ${count(policies, 'policy')}`,
-    );
+    const { gateway, policies, masks, listeners } = project.document;
+    const counts = [count(listeners, 'listener'), count(policies, 'policy')];
+    if (masks.length > 0) counts.push(count(masks, 'masking rule'));
+    console.log(`PostgresGateway ${gateway.namespace}/${gateway.name} is good: ${counts.join(', ')}`);
+    for (const notice of project.unenforced) console.error(notice);
     for (const missing of project.missing) console.error(`${missing}: it has to be in the cluster`);
     return 0;
   },

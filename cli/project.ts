@@ -1,4 +1,5 @@
 import type { ConfigDocument, Policy } from '../gateway/config/document.ts';
+import { unenforced } from '../gateway/config/unenforced.ts';
 import type { FieldError } from '../operator/api/problem.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
@@ -17,6 +18,8 @@ export type Project =
       readonly secrets: Secrets;
       /** Secrets that are named and not there, said like problems: a gateway needs them, good manifests do not. */
       readonly missing: readonly string[];
+      /** What a gateway will not do of it, and does in its place, said like problems. */
+      readonly unenforced: readonly string[];
       /** `file:line: kind/name: field: message` for a policy of the document. */
       readonly say: (policy: Policy, path: string, message: string) => string;
     }
@@ -103,6 +106,7 @@ function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Pr
     policies: ofKind(manifests, 'AccessPolicy'),
     maskingRules: ofKind(manifests, 'MaskingRule'),
     clusterIssuer: null,
+    pods: 1,
   });
   const errors = [
     ...describeAll(plan.problems, read),
@@ -110,14 +114,27 @@ function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Pr
       describe(ours.get(request)!, 'kind', 'AccessRequest is not available in this version: nobody can approve yet'),
     ),
   ];
+  if (plan.document === null) return { ok: false, errors };
   const secrets = readSecrets(objects, gateway.metadata.namespace);
-  const { missing, incomplete } = checkSecrets(gateway, secrets);
+  const { missing, incomplete } = checkSecrets(plan.document, secrets);
   const said = ({ path, message }: FieldError) => describe(ours.get(gateway)!, path, message);
   errors.push(...incomplete.map(said));
-  if (plan.document === null || errors.length > 0) return { ok: false, errors };
+  if (errors.length > 0) return { ok: false, errors };
   const say = ({ namespace, name }: Policy, path: string, message: string) =>
     describeAll([{ object: { kind: 'AccessPolicy', namespace, name, generation: 1 }, path, message }], read)[0]!;
-  return { ok: true, document: plan.document, secrets, missing: missing.map(said), say };
+  const notices = unenforced(plan.document).map(({ reason, ...object }) => ({
+    object: { ...object, generation: 1 },
+    path: '',
+    message: reason,
+  }));
+  return {
+    ok: true,
+    document: plan.document,
+    secrets,
+    missing: missing.map(said),
+    unenforced: describeAll(notices, read),
+    say,
+  };
 }
 
 function describeAll(problems: readonly Problem[], { ours }: Read & { readonly ok: true }): string[] {

@@ -17,6 +17,7 @@ import { UpstreamError } from './net/upstream-error.ts';
 import { observeSession } from './observe.ts';
 import { pickRole } from './policy/effective.ts';
 import { limiting } from './policy/limits.ts';
+import { maskFor, maskRefusal } from './policy/masks.ts';
 import type { Pins } from './session/environment.ts';
 import { startupSettings } from './startup-settings.ts';
 import {
@@ -99,7 +100,7 @@ function admit(
   gateway: GatewayParts,
   identity: Identity,
   { startup }: Startup,
-): Admitted | (Refusal & { reason: 'UnknownRole' | 'NoPolicy' | 'LimitReached' }) {
+): Admitted | (Refusal & { reason: 'UnknownRole' | 'NoPolicy' | 'Masked' | 'LimitReached' }) {
   const { document } = gateway.revision();
   const now = gateway.now();
   const picked = pickRole(document.policies, identity, { user: startup.user, database: startup.database }, now);
@@ -116,6 +117,8 @@ function admit(
         : `Connect as one of: ${picked.offered.join(', ')}.`,
     };
   }
+  const rule = maskFor(document.masks, identity);
+  if (rule !== null) return { reason: 'Masked', code: '28000', ...maskRefusal(rule, identity) };
   const { effective } = followPolicies(gateway, { identity, ...picked })(now);
   const settings = startupSettings(startup.parameters, effective);
   if (!settings.ok) return { reason: 'NoPolicy', code: '42501', message: settings.message, hint: settings.hint };

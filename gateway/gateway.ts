@@ -6,6 +6,7 @@ import { openAuditLog } from './audit/log.ts';
 import { createStdoutSink, openStdout } from './audit/stdout.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { ConfigDocument, HostPort, SecretSource } from './config/document.ts';
+import { fixedParts } from './config/fixed-parts.ts';
 import type { ConfigSource, OfferResult } from './config/source.ts';
 import { serve } from './connection.ts';
 import type { Shared } from './environment.ts';
@@ -220,12 +221,6 @@ function tlsConfig({ tls, identity }: ConfigDocument): CertificatesConfig {
 function certificateProblem({ tls }: ConfigDocument, certificates: Certificates): string | null {
   if (tls.secret === null || certificates.context() !== null) return null;
   return 'there is no usable certificate yet';
-}
-
-/** What is made at start and stays as it is until the next one. */
-function fixedParts({ listeners, audit, tracing, limits }: ConfigDocument): Record<string, unknown> {
-  // Where alerts go is looked up each time.
-  return { listeners, audit: { ...audit, alerts: null }, tracing, 'limits.statementBytes': limits.statementBytes };
 }
 
 /** Tells the parts that keep something of a revision, the record and the metrics. */

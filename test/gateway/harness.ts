@@ -257,6 +257,7 @@ function documentFor(port: number, jwk: Record<string, unknown>): ConfigDocument
       alerts: null,
     },
     policies: [ANALYST, DBA],
+    masks: [],
     tracing: null,
   };
 }

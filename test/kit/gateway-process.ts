@@ -212,6 +212,7 @@ function documentOf(options: GatewayOptions, issuerUrl: string, port: number): C
       alerts: null,
     },
     policies: options.policies,
+    masks: [],
     tracing: null,
   };
 }

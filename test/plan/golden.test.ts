@@ -18,6 +18,7 @@ test.each(readdirSync(GOLDEN))('the plan of %s', (name) => {
     policies: manifests.filter(({ kind }) => kind === 'AccessPolicy') as AccessPolicy[],
     maskingRules: manifests.filter(({ kind }) => kind === 'MaskingRule') as MaskingRule[],
     clusterIssuer: CLUSTER,
+    pods: gateway.spec.replicas,
   });
   const text = `${JSON.stringify(plan, null, 2)}\n`;
   const file = new URL(`${name}/out.json`, GOLDEN);
