@@ -153,8 +153,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     host: '127.0.0.1',
     ports: new Map(config.current.document.listeners.map(({ name }) => [name, 0])),
     adminPort: 0,
+    adminSocket: null,
     peersPort: 0,
     peers: options.peers ?? [],
+    control: null,
     log: createLogger({ level: 'debug', destination: { write: (line) => void logged.push(line) } }),
   });
   const port = [...gateway.ports.values()][0]!;
@@ -256,6 +258,7 @@ function documentFor(port: number, jwk: Record<string, unknown>): ConfigDocument
       alerts: null,
     },
     policies: [ANALYST, DBA],
+    masks: [],
     tracing: null,
   };
 }
