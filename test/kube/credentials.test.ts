@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -148,6 +151,23 @@ describe('of a kubeconfig', () => {
   test('a server under a path, as behind a proxy of clusters', async () => {
     const seen = await reach({ token: 'x' }, {}, '/k8s/clusters/c-1/');
     expect(seen).toMatchObject({ path: '/k8s/clusters/c-1/apis/example.com/v1/namespaces/shop/rules/one' });
+  });
+
+  test('an HTTP proxy, which sees only where to', async () => {
+    const targets: string[] = [];
+    const proxy = http.createServer().on('connect', (request, socket) => {
+      targets.push(request.url!);
+      const [host, port] = request.url!.split(':');
+      const onward = net.connect(Number(port), host, () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
+      onward.pipe(socket).pipe(onward);
+      for (const end of [onward, socket]) end.on('error', () => onward.destroy());
+    });
+    await once(proxy.listen(0, '127.0.0.1'), 'listening');
+    const { port } = proxy.address() as net.AddressInfo;
+    const seen = await reach({ token: 'secret' }, { 'proxy-url': `http://127.0.0.1:${port}` });
+    proxy.close();
+    expect(seen).toMatchObject({ authorization: 'Bearer secret' });
+    expect(targets).toEqual([(seen as { host: string }).host]);
   });
 
   test('another name than the address is verified where it says so', async () => {

@@ -270,6 +270,17 @@ test('who may not have the lease says so, once', async () => {
   expect(one.elector.isLeader).toBe(false);
 });
 
+test('a leader that cannot start does not stay leader', async () => {
+  const onElected = (): never => {
+    throw new Error('a bug');
+  };
+  const one = start('one', { onElected });
+  await until('it has lost', () => events(one).includes('lost'));
+  expect(one.elector.isLeader).toBe(false);
+  await pass(30);
+  expect(api.seen.filter(({ verb }) => verb !== 'get')).toHaveLength(1);
+});
+
 test('lost while an apply is under way: that call still ends, nothing waits for it', async () => {
   const one = start('one');
   await until('one leads', () => one.elector.isLeader);
