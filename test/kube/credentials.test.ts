@@ -179,6 +179,7 @@ describe('of a kubeconfig', () => {
 
   test('a server of another authority is not believed, unless told to', async () => {
     const other = Buffer.from((await createCertificateAuthority('other')).caPem).toString('base64');
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     expect(await reach({ token: 'x' }, { 'certificate-authority-data': other })).toMatch(/certificate/);
     const blind = { 'certificate-authority-data': undefined, 'insecure-skip-tls-verify': true };
     expect(await reach({ token: 'x' }, blind)).toMatchObject({ authorization: 'Bearer x' });
