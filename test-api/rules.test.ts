@@ -35,10 +35,7 @@ function messages(body: { message: string; details?: { causes?: { message: strin
 
 function rulesOf(schema: Schema): string[] {
   const below = [...Object.values(schema.properties ?? {}), ...(schema.items === undefined ? [] : [schema.items])];
-  return [
-    ...(schema['x-kubernetes-validations'] ?? []).map(({ message }) => message!),
-    ...below.flatMap(rulesOf),
-  ];
+  return [...(schema['x-kubernetes-validations'] ?? []).map(({ message }) => message!), ...below.flatMap(rulesOf)];
 }
 
 const RULES = new Set([...SCHEMAS.values()].flatMap(rulesOf));

@@ -40,10 +40,13 @@ function hasComments(map: YAMLMap): boolean {
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
+export const documentedValues = (source: string): readonly Value[] => [
+  ...valuesOf(parseDocument(source).contents as YAMLMap, '', source),
+];
+
 /** The chart's README: how to install it, and every value. */
 export function chartReadme(source: string): string {
-  const values = [...valuesOf(parseDocument(source).contents as YAMLMap, '', source)];
-  const rows = values.map(
+  const rows = documentedValues(source).map(
     ({ path, standard, comment }) => `| \`${path}\` | \`${cell(standard)}\` | ${cell(comment)} |`,
   );
   return `# Postern's chart

@@ -43,7 +43,10 @@ export async function startApiServer(): Promise<ApiServer> {
   const [client, peer, port] = [await freePort(), await freePort(), await freePort()];
   const etcd = await startOwned(file('etcd.log'), [programs.etcd, ...etcdFlags(file('etcd'), client, peer)]);
   const start = () =>
-    startOwned(file('apiserver.log'), [programs.apiserver, ...apiServerFlags(file, port, `http://127.0.0.1:${client}`)]);
+    startOwned(file('apiserver.log'), [
+      programs.apiserver,
+      ...apiServerFlags(file, port, `http://127.0.0.1:${client}`),
+    ]);
   let apiserver = await start();
   const url = `https://127.0.0.1:${port}`;
   const admin = openHttp(url, ca, adminToken);
@@ -169,7 +172,9 @@ export function kubeconfig({ url, ca }: ApiServerAddress, token: string): string
   return stringify({
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: 'test', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+    clusters: [
+      { name: 'test', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
+    ],
     users: [{ name: 'test', user: { token } }],
     contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
     'current-context': 'test',

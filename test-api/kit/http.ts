@@ -22,13 +22,15 @@ export interface Http {
   close(): Promise<void>;
 }
 
-export function openHttp(url: string, ca: string, token: string): Http {
+/** `headers` go with every request: those of impersonation, for one. */
+export function openHttp(url: string, ca: string, token: string, headers: Readonly<Record<string, string>> = {}): Http {
   const agent = new Agent({ connect: { ca }, connections: 32 });
   const ask = async (path: string, options: Ask = {}): Promise<Answer> => {
     const { statusCode, body } = await request(url + path, {
       dispatcher: agent,
       method: options.method ?? 'GET',
       headers: {
+        ...headers,
         authorization: `Bearer ${token}`,
         accept: options.accept ?? 'application/json',
         ...(options.body !== undefined && { 'content-type': options.contentType ?? 'application/json' }),
