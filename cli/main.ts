@@ -10,7 +10,7 @@ import { loadProject, loadProposal } from './project.ts';
 import { renderExplanation } from './render-explain.ts';
 import { renderReport } from './render-try.ts';
 import { tryProposal } from './try-proposal.ts';
-import { findUnmatched } from './unmatched.ts';
+import { askForUnmatched } from './unmatched.ts';
 import { all, type Call, CommandError, type Options, one, readCall, readPort, UsageError } from './usage.ts';
 
 const HELP = `postern: an identity-aware gateway for PostgreSQL
@@ -86,9 +86,8 @@ ${MANIFESTS}      --server          Ask the gateway's server as well: databases,
     if (!project.ok) return report(project.errors);
     if (values.has('server')) {
       if (project.missing.length > 0) return report(project.missing);
-      const unmatched = await findUnmatched(project.document, project.secrets);
-      if (unmatched.length > 0)
-        return report(unmatched.map(({ policy, path, message }) => project.say(policy, path, message)));
+      const unmatched = await askForUnmatched(project.document, project.secrets);
+      if (unmatched.length > 0) return report(unmatched.map(project.say));
     }
     const { gateway, policies, masks, listeners } = project.document;
     const counts = [count(listeners, 'listener'), count(policies, 'policy')];
