@@ -10,10 +10,10 @@ IMAGE := postern:$(VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help install check check-types check-lint check-dead check-tree check-generated test test-api demo drivers \
-	bench fuzz golden types image manifests chart clean
+	bench fuzz golden types e2e image manifests chart clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
 install: $(STAMP) ## Install what the lockfile names, when it has changed
 
@@ -47,6 +47,9 @@ test-api: install ## The custom resources and the operator on a real API server;
 demo: install ## A gateway with PostgreSQL and an issuer, and a short tour. ARGS=--once for the tour alone
 	node tools/demo.ts $(ARGS)
 
+e2e: install ## End-to-end tests on a kind cluster; needs docker, kind, kubectl, helm. ARGS=20 for one suite, E2E_KEEP=1 keeps the cluster
+	vitest run --config e2e/vitest.config.ts $(ARGS)
+
 drivers: install ## Foreign clients (psql, psycopg, asyncpg, pgx, pgjdbc) through the gateway. ARGS=psycopg for one
 	node drivers/run.ts $(ARGS)
 
@@ -66,7 +69,7 @@ image: ## The container image, for gateway, operator and command; needs docker. 
 	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
-manifests: install ## The chart rendered by helm: manifests/postern.yaml and golden files; read the diff before you commit it
+manifests: types ## The chart rendered by helm: manifests/postern.yaml and golden files; read the diff before you commit it
 	node tools/render-chart.ts
 
 chart: install ## Lints and renders the chart with helm, and compares with what make manifests wrote
