@@ -21,6 +21,16 @@ const POLL = 50;
 export class Sessions {
   readonly #open = new Map<Pump, Entry>();
   readonly #perUsername = new Map<string, number>();
+  readonly #listeners: (() => void)[] = [];
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Calls back when one has begun or ended. */
+  subscribe(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
 
   /**
    * A place for one more session of a user name; null: there are `most`. It is taken before the database is dialled, or
@@ -42,11 +52,16 @@ export class Sessions {
 
   add(pump: Pump, entry: Entry): void {
     this.#open.set(pump, entry);
+    this.#tell();
   }
 
   remove(pump: Pump): void {
     this.#open.get(pump)?.leave();
-    this.#open.delete(pump);
+    if (this.#open.delete(pump)) this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   /** Those that are open, in the order of their beginning. */

@@ -36,6 +36,8 @@ export interface Metrics {
   /** Sets the configuration revision in force: the only one shown. */
   revision(revision: string): void;
   readonly revisionsRefused: Count;
+  /** Shows the open control streams, asked for at each scrape. */
+  controlStreams(open: () => number): void;
   readonly audit: AuditMetrics;
   readonly alerts: AlertMetrics;
   /** The exposition in the format of `contentType`. */
@@ -277,6 +279,16 @@ export function createMetrics(): Metrics {
     revisionsRefused: counters('config_refused_total', 'Configurations that were not good and not put in force.').child(
       '',
     ),
+    controlStreams(open) {
+      new Gauge({
+        name: 'postern_control_streams',
+        help: 'Control streams open, one to each replica of the operator.',
+        registers,
+        collect() {
+          this.set(open());
+        },
+      });
+    },
     audit: auditMetrics(registry),
     alerts: alertMetrics(registry),
     expose: () => registry.metrics(),
