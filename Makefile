@@ -69,7 +69,7 @@ image: ## The container image, for gateway, operator and command; needs docker. 
 	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
-manifests: install ## The chart rendered by helm: manifests/postern.yaml and golden files; read the diff before you commit it
+manifests: types ## The chart rendered by helm: manifests/postern.yaml and golden files; read the diff before you commit it
 	node tools/render-chart.ts
 
 chart: install ## Lints and renders the chart with helm, and compares with what make manifests wrote
