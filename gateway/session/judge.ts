@@ -329,7 +329,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   }
   const catalog = s.env.catalog();
   if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
-  if (catalog === undefined) return noCatalog();
+  if (catalog === undefined) return noCatalog(s);
   if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
   const resolution = s.env.resolve(raw, {
     catalog,
@@ -338,20 +338,21 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     localNames: s.settings.local !== 'no',
     typesRenamed: s.typesRenamed === true,
   });
-  if (resolution === undefined) return noCatalog();
+  if (resolution === undefined) return noCatalog(s);
   if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };
   return resolution.kind === 'Facts' ? resolution : { kind: 'Wait', need: { ...resolution, kind: 'Names' } };
 }
 
-function noCatalog(): Resolved {
+function noCatalog(s: Surroundings): Resolved {
   return refused(
     'the database catalogue cannot be read at present, so the statement is not understood',
-    'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
+    'Try again; if it stays so, tell the people who run the gateway: the database server must be reachable from it, and spec.upstream.catalogRole must be able to log in.',
+    s.env.catalogFailure(),
   );
 }
 
-function refused(message: string, hint: string): Resolved {
-  return { kind: 'Refused', decision: gatewayDenial(message, hint) };
+function refused(message: string, hint: string, detail: string | null = null): Resolved {
+  return { kind: 'Refused', decision: gatewayDenial(message, hint, detail) };
 }
 
 function needsNames({ relations, functions, types, operators, attributes }: RawStatement): boolean {
