@@ -41,6 +41,7 @@ export async function dev(options: DevOptions): Promise<number> {
     adminSocket: null,
     peersPort: null,
     peers: [],
+    control: null,
     log,
   });
   for (const { name, authentication } of first.document.listeners) {

@@ -65,8 +65,9 @@ function renderFacts(facts: Facts): string[] {
   ];
 }
 
-function renderRelation({ schema, name, verb, reach }: RelationUse): string {
-  return `${schema}.${name} ${verb}${reach === null ? '' : ` ${reach}`}`;
+function renderRelation({ schema, name, kind, verb, reach }: RelationUse): string {
+  const what = kind === 'table' ? '' : ` (${kind})`;
+  return `${schema}.${name} ${verb}${reach === null ? '' : ` ${reach}`}${what}`;
 }
 
 function renderFunction({ schema, name, candidates }: FunctionUse): string {

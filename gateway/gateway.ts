@@ -9,6 +9,7 @@ import type { ConfigDocument, HostPort, SecretSource } from './config/document.t
 import { fixedParts } from './config/fixed-parts.ts';
 import type { ConfigSource, OfferResult } from './config/source.ts';
 import { serve } from './connection.ts';
+import type { ControlAddress } from './control/client.ts';
 import type { Shared } from './environment.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticator.ts';
 import { CancelRegistry } from './net/cancel.ts';
@@ -17,6 +18,7 @@ import { ConnectionCounter, ListenError, listen, listenError, type RunningListen
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
+import { connectOperator } from './reporting.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
@@ -56,6 +58,8 @@ export interface GatewayOptions {
   /** Where other replicas send CancelRequests; null: there are none. */
   readonly peersPort: number | null;
   readonly peers: readonly HostPort[];
+  /** The operator's control port; null: there is no operator. */
+  readonly control: ControlAddress | null;
   readonly log: Logger;
 }
 
@@ -80,7 +84,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics();
   const stop = new AbortController();
   const parts = await createParts(options, metrics, stop.signal);
-  let draining = false;
+  let phase: 'Serving' | 'Draining' | 'Drained' = 'Serving';
   const { alerts, audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
   warmCatalogs(parts);
@@ -94,7 +98,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     host: options.host,
     live: [],
     ready: [
-      { name: 'drain', check: () => (draining ? 'the gateway is being stopped' : null) },
+      { name: 'drain', check: () => (phase === 'Serving' ? null : 'the gateway is being stopped') },
       { name: 'audit', check: () => (audit.state.available ? null : audit.state.reason) },
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
     ],
@@ -102,20 +106,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }).catch((error: unknown) => {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
-  const socket = await openSocket(options, parts, () => draining);
+  const socket = await openSocket(options, parts, () => phase !== 'Serving');
+  const { config, log } = options;
+  const control =
+    options.control === null
+      ? null
+      : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: () => [] });
+  metrics.controlStreams(() => control?.open ?? 0);
+  const retire = (): void => {
+    phase = 'Draining';
+    control?.report(true);
+  };
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
   return {
     ports: new Map([...listeners].map(([name, { port }]) => [name, port])),
     adminPort: admin.port,
     peersPort: peers?.port ?? null,
-    retire() {
-      draining = true;
-    },
+    retire,
     async drain() {
-      draining = true;
+      retire();
       for (const listener of listeners.values()) listener.close();
       await sessions.drain(parts.revision().document.limits.drain);
+      phase = 'Drained';
       clearInterval(sweep);
       peers?.close();
       stop.abort();
@@ -124,6 +137,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
+      await control?.close();
       await Promise.all([admin.close(), socket?.close()]);
       metrics.close();
     },

@@ -10,12 +10,14 @@ import { parseDocument } from './config/load.ts';
 import { mountedSecrets } from './config/secrets.ts';
 import { ConfigSource } from './config/source.ts';
 import { readMounted, watchDocument } from './config/watch.ts';
+import type { ControlAddress } from './control/client.ts';
 import { startGateway } from './gateway.ts';
 import { ListenError } from './net/listener.ts';
 import { createLogger } from './telemetry/logs.ts';
 
 const USAGE = `usage: main.ts --config FILE --secrets DIR --data DIR [--host ADDRESS] [--admin-port PORT]
                [--admin-socket PATH] [--peers-port PORT] [--peer HOST:PORT …] [--log-level debug|info|warn|error]
+               [--control HOST:PORT --control-ca FILE --control-token FILE]
 `;
 
 const OPTIONS = {
@@ -27,6 +29,9 @@ const OPTIONS = {
   'admin-socket': { type: 'string' },
   'peers-port': { type: 'string' },
   peer: { type: 'string', multiple: true, default: [] as string[] },
+  control: { type: 'string' },
+  'control-ca': { type: 'string' },
+  'control-token': { type: 'string' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
 
@@ -35,10 +40,17 @@ function readPort(text: string): number {
   return Number(text);
 }
 
-function readPeer(text: string): HostPort {
+function readHostPort(option: string, text: string): HostPort {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
-  if (match === null) throw new Error(`--peer ${text}: write HOST:PORT`);
+  if (match === null) throw new Error(`--${option} ${text}: write HOST:PORT`);
   return { host: (match[1] ?? match[2])!, port: readPort(match[3]!) };
+}
+
+function readControl(address?: string, ca?: string, token?: string): ControlAddress | null {
+  if (address === undefined && ca === undefined && token === undefined) return null;
+  if (address === undefined || ca === undefined || token === undefined)
+    throw new Error('--control, --control-ca and --control-token go together');
+  return { ...readHostPort('control', address), ca, token };
 }
 
 function readCall(args: readonly string[]) {
@@ -51,8 +63,9 @@ function readCall(args: readonly string[]) {
   const peersPort = values['peers-port'] === undefined ? null : readPort(values['peers-port']);
   const adminPort = readPort(values['admin-port']);
   const adminSocket = values['admin-socket'] ?? null;
-  const peers = values.peer.map(readPeer);
-  return { config, secrets, data, level, host: values.host, adminPort, adminSocket, peersPort, peers };
+  const peers = values.peer.map((peer) => readHostPort('peer', peer));
+  const control = readControl(values.control, values['control-ca'], values['control-token']);
+  return { config, secrets, data, level, host: values.host, adminPort, adminSocket, peersPort, peers, control };
 }
 
 async function main(call: ReturnType<typeof readCall>): Promise<void> {
@@ -77,6 +90,7 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
     adminSocket: call.adminSocket === null ? null : { path: call.adminSocket, onDrain: asked.resolve },
     peersPort: call.peersPort,
     peers: call.peers,
+    control: call.control,
     log,
   });
   watchDocument(call.config, config, { signal: stop.signal });

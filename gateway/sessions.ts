@@ -21,8 +21,18 @@ const POLL = 50;
 export class Sessions {
   readonly #open = new Map<Pump, Entry>();
   readonly #perUsername = new Map<string, number>();
+  readonly #listeners: (() => void)[] = [];
   /** Sessions that are over, whose connections to the server are not yet. */
   readonly #leaving = new Set<Promise<void>>();
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Calls back when one has begun or ended. */
+  subscribe(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
 
   /**
    * A place for one more session of a user name; null: there are `most`. It is taken before the database is dialled, or
@@ -44,14 +54,19 @@ export class Sessions {
 
   add(pump: Pump, entry: Entry): void {
     this.#open.set(pump, entry);
+    this.#tell();
   }
 
   /** A session is over; `serverGone` resolves when the server has noticed. */
   remove(pump: Pump, serverGone: Promise<void>): void {
     this.#open.get(pump)?.leave();
-    this.#open.delete(pump);
     this.#leaving.add(serverGone);
     void serverGone.then(() => this.#leaving.delete(serverGone));
+    if (this.#open.delete(pump)) this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   /** Those that are open, in the order of their beginning. */

@@ -48,6 +48,7 @@ const gateway = await startGateway({
   adminSocket: null,
   peersPort: null,
   peers: [],
+  control: null,
   log: createLogger({ level: 'warn' }),
 });
 const port = gateway.ports.get('token')!;

@@ -4,7 +4,7 @@ import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
-import { type Names, sqlName } from './names.ts';
+import { type Names, type Portal, type PreparedStatement, sqlName, type Unread } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
@@ -67,7 +67,7 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return judged(auditDenied(raw, unavailable));
   if (isRollback(raw)) return judged({ raw, facts: factsWithoutNames(raw), decision: ALLOWED, refusal: null });
-  const inner = innerOf(s.names, raw);
+  const inner = innerOf(s, raw);
   if (inner === 'Uncertain') return { kind: 'Wait', need: { kind: 'Answers' } };
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
@@ -142,13 +142,19 @@ function isRollback(raw: RawStatement): boolean {
 }
 
 /** EXECUTE and FETCH run what was prepared or declared before: its facts count as well. */
-function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; missing: Refusal | null } | 'Uncertain' {
+function innerOf(
+  s: Surroundings,
+  raw: RawStatement,
+): { raw: RawStatement | null; missing: Refusal | null } | 'Uncertain' {
+  const { names } = s;
   for (const effect of raw.effects) {
     if (effect.kind !== 'Execute' && effect.kind !== 'Fetch') continue;
     const key = sqlName(effect.name);
     if (names.isUncertain(effect.kind === 'Execute' ? names.statements : names.portals, key)) return 'Uncertain';
-    const found = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key)?.statement;
-    if (found === undefined) return { raw: null, missing: unknownName(effect) };
+    const named = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key);
+    if (named === undefined) return { raw: null, missing: unknownName(effect) };
+    const found = 'statement' in named ? named.statement : named;
+    if (doubtOf(s, named) !== null) return { raw: found.raw, missing: notUnderstood(effect) };
     const unread = found.raw === null && found.verdict?.judged.facts !== null; // else it is the empty statement
     return { raw: found.raw, missing: unread ? notUnderstood(effect) : null };
   }
@@ -167,6 +173,20 @@ const HIDDEN = gatewayDenial(
   'EXECUTE and FETCH run queries and writes only, not what changes settings, transactions, cursors or prepared statements',
   'Send the statement itself, or run it by Bind and Execute.',
 );
+
+/** Why a name counts no more as what it was; null: it counts. Under Any it does, for the record. */
+export function doubtOf(
+  s: Pick<Surroundings, 'env' | 'names' | 'now'>,
+  named: PreparedStatement | Portal,
+): Unread | null {
+  if (!s.names.isDoubtful(named) || s.env.policies(s.now).effective.unrestricted) return null;
+  return DOUBTFUL;
+}
+
+const DOUBTFUL: Unread = {
+  reason: 'code that ran since it was prepared, under class Any, may have given its name to something else',
+  hint: 'Prepare it again.',
+};
 
 /** Prepared by a Parse that nobody could read, under class Any, which does not count any more. */
 function notUnderstood(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {

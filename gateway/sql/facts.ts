@@ -68,6 +68,8 @@ export interface RawFunction {
   readonly argTypes?: string;
   /** The one that is meant, where a message names it so: then name and arguments say nothing more. */
   readonly oid?: number;
+  /** It stands in FROM, which the statement comes to so. */
+  readonly item?: SyntaxDoor;
 }
 
 /** An operator: written, or looked up by name on behalf of IN, BETWEEN, LIKE, CASE x WHEN, USING and their kin. */
@@ -201,6 +203,8 @@ export interface RelationUse {
     | 'index'
     | 'composite'
     | 'toast'
+    /** A function in FROM: it is listed among the relations, and judged among the functions. */
+    | 'function'
     | 'new';
   readonly verb: StatementClass;
   readonly reach: Reach | null;

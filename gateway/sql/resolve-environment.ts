@@ -5,7 +5,7 @@ import type { CalledFunction, Facts, RelationUse } from './facts.ts';
 export interface KnownRelation {
   readonly schema: string;
   readonly name: string;
-  readonly kind: Exclude<RelationUse['kind'], 'new'>;
+  readonly kind: Exclude<RelationUse['kind'], 'new' | 'function'>;
   /** Column sets of primary keys and unique not-null constraints. */
   readonly uniqueKeys: readonly (readonly string[])[];
   /** Left out: nothing hangs on it. */

@@ -163,7 +163,7 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
   found.relations.push({
     schema,
     name,
-    kind: 'new',
+    kind: verb === 'Sequence' && name === '*' ? 'sequence' : 'new',
     verb,
     reach,
     door,

@@ -103,7 +103,7 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'RangeVar':
       return visitRelation(fields, context, found);
     case 'FuncCall':
-      return visitCall(fields, found);
+      return visitCall(fields, context.position === FUNCTION_ITEM ? context.door : null, found);
     case 'CreateTrigStmt':
     case 'CreateEventTrigStmt':
       return visitFunctionName(fields.funcname, 0, found);
@@ -136,6 +136,9 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
       return visitOperators(type, fields, found);
   }
 }
+
+/** Where a function stands that is an item of FROM. */
+const FUNCTION_ITEM = 'RangeFunction.functions';
 
 const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete', 'Merge', 'Truncate']);
 

@@ -156,6 +156,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     adminSocket: null,
     peersPort: 0,
     peers: options.peers ?? [],
+    control: null,
     log: createLogger({ level: 'debug', destination: { write: (line) => void logged.push(line) } }),
   });
   const port = [...gateway.ports.values()][0]!;
