@@ -166,28 +166,48 @@ describe('status', () => {
     expect(code).toBe(1);
   });
 
-  test('for programs, in all namespaces', async () => {
+  test('for programs; in all namespaces no pod is asked of a gateway that is ready', async () => {
     allGood();
+    const one = await kubectl.postern(['status', '-o', 'json']);
+    expect(JSON.parse(one.out)).toMatchObject({
+      gateways: [
+        {
+          namespace: 'shop',
+          name: 'orders',
+          ready: true,
+          revision: REVISION,
+          pods: [
+            { name: 'orders-1', ready: true, revision: REVISION, sessions: 2, problem: null },
+            { name: 'orders-2' },
+          ],
+          attached: [{ kind: 'AccessPolicy', name: 'analysts', inForce: true }, { name: 'dbas' }],
+        },
+      ],
+      strays: [],
+    });
+    kubectl.put('calls', '');
     const { code, out } = await kubectl.postern(['status', '-A', '-o', 'json']);
-    const { gateways, strays } = JSON.parse(out);
-    expect(gateways).toMatchObject([
-      {
-        namespace: 'shop',
-        name: 'orders',
-        ready: true,
-        revision: REVISION,
-        pods: [{ name: 'orders-1', ready: true, revision: REVISION, sessions: 2, problem: null }, { name: 'orders-2' }],
-        attached: [{ kind: 'AccessPolicy', name: 'analysts', inForce: true }, { name: 'dbas' }],
-      },
-    ]);
-    expect(strays).toEqual([]);
+    const asked = { revision: null, problem: 'it was not asked' };
+    expect(JSON.parse(out)).toMatchObject({ gateways: [{ ready: true, pods: [asked, asked] }] });
+    for (const call of kubectl.calls().trim().split('\n')) expect(call).toMatch(/^get .* --all-namespaces /);
     expect(code).toBe(0);
-    for (const call of kubectl
-      .calls()
-      .trim()
-      .split('\n')
-      .filter((line) => line.startsWith('get ')))
-      expect(call).toContain('--all-namespaces');
+  });
+
+  test('in all namespaces: details, and questions to pods, only where something is not ready', async () => {
+    allGood();
+    const metadata = { ...(GATEWAY.metadata as Json), namespace: 'sales' };
+    kubectl.put(`get/${GATEWAYS}.json`, list(withStatus(GATEWAY, GOOD), { ...GATEWAY, metadata }));
+    const other = pod('orders-9');
+    const sales = { ...other, metadata: { ...(other.metadata as Json), namespace: 'sales' } };
+    kubectl.put('get/pods.json', list(pod('orders-1'), sales));
+    kubectl.put('exec/orders-9.sh', says(sessions('orders-9')));
+    const { code, out } = await kubectl.postern(['status', '-A']);
+    expect(out).toMatch(/^shop\/orders +yes .*\nsales\/orders +no /m);
+    expect(out).toContain('PostgresGateway sales/orders\n');
+    expect(out).not.toContain('PostgresGateway shop/orders\n');
+    expect(kubectl.calls()).toContain('exec orders-9 --namespace=sales');
+    expect(kubectl.calls()).not.toContain('exec orders-1');
+    expect(code).toBe(1);
   });
 
   test('may not run commands in pods: says so where it matters, and counts what it knows', async () => {
