@@ -19,6 +19,7 @@ import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
 import { connectOperator } from './reporting.ts';
+import { checkSecrets } from './secret-check.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
@@ -86,6 +87,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const parts = await createParts(options, metrics, stop.signal);
   let phase: 'Serving' | 'Draining' | 'Drained' = 'Serving';
   const { alerts, audit, sessions, authenticator, certificates } = parts;
+  const secrets = checkSecrets(
+    () => parts.revision().document,
+    options.secrets,
+    () => performance.now(),
+  );
   followRevisions(options.config, parts);
   warmCatalogs(parts);
   const listeners = await openListeners(options, parts);
@@ -101,6 +107,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       { name: 'drain', check: () => (phase === 'Serving' ? null : 'the gateway is being stopped') },
       { name: 'audit', check: () => (audit.state.available ? null : audit.state.reason) },
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
+      { name: 'secrets', check: () => secrets.notReady() },
     ],
     metrics,
   }).catch((error: unknown) => {
@@ -111,7 +118,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const control =
     options.control === null
       ? null
-      : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: () => [] });
+      : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: secrets.findings });
   metrics.controlStreams(() => control?.open ?? 0);
   const retire = (): void => {
     phase = 'Draining';
