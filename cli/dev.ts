@@ -7,7 +7,7 @@ import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
 import { loadProject, type Project } from './project.ts';
-import { CommandError } from './usage.ts';
+import { CommandError, report } from './usage.ts';
 import { watchFiles } from './watch.ts';
 
 export interface DevOptions {
@@ -79,11 +79,4 @@ export async function dev(options: DevOptions): Promise<number> {
 function loadWhole({ files, gateway }: DevOptions): Project {
   const project = loadProject(files, gateway);
   return project.ok && project.missing.length > 0 ? { ok: false, errors: project.missing } : project;
-}
-
-/** Prints every problem; the exit code for bad input. */
-export function report(errors: readonly string[]): number {
-  for (const error of errors) console.error(error);
-  console.error(`${errors.length} problem${errors.length === 1 ? '' : 's'}`);
-  return 1;
 }

@@ -14,7 +14,7 @@ const RELATION = /^([^.]+)\.([^.]+?):([A-Za-z]+)(?::(Keyed|Filtered|Unbounded))?
 export function factsOfRecord(recorded: RecordedFacts, raw: RawStatement | null): Facts | string {
   const classes = recorded.classes.filter((cls): cls is StatementClass => CLASSES.has(cls));
   if (classes.length < recorded.classes.length) return 'it has a class that this version does not know';
-  const relations = recorded.relations.map((written) => relationOf(written, raw));
+  const relations = recorded.relations.map((written) => relationOf(written, recorded.kinds, raw));
   if (relations.some((use) => use === null)) return 'it has a relation whose name is recorded ambiguously';
   if (raw !== null && lacksNames(recorded, raw)) return 'it was refused before it was known what its names mean';
   const uses = relations as RelationUse[];
@@ -36,7 +36,7 @@ export function factsOfRecord(recorded: RecordedFacts, raw: RawStatement | null)
   };
 }
 
-function relationOf(written: string, raw: RawStatement | null): RelationUse | null {
+function relationOf(written: string, kinds: readonly string[], raw: RawStatement | null): RelationUse | null {
   const [, schema, name, verb, reach] = RELATION.exec(written) ?? [];
   if (schema === undefined || name === undefined || verb === undefined || !CLASSES.has(verb)) return null;
   const named = raw?.relations.filter((one) => one.name === name && one.verb === verb) ?? [];
@@ -44,7 +44,8 @@ function relationOf(written: string, raw: RawStatement | null): RelationUse | nu
   return {
     schema,
     name,
-    kind: 'table',
+    // What else it may be makes no difference to a decision.
+    kind: kinds.includes(`${schema}.${name}:function`) ? 'function' : 'table',
     verb: verb as StatementClass,
     reach: (reach as Reach | undefined) ?? null,
     ...(most === undefined ? {} : { most }),

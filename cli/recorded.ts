@@ -22,6 +22,8 @@ export interface RecordedStatement {
 export interface RecordedFacts {
   readonly classes: readonly string[];
   readonly relations: readonly string[];
+  /** `schema.name:kind` of those that are no ordinary tables. */
+  readonly kinds: readonly string[];
   readonly functions: readonly string[];
   /** Names alone. */
   readonly settings: readonly string[];
@@ -84,6 +86,7 @@ function readStatement(value: Json, own: Json, uid: string): RecordedStatement |
   const facts = {
     classes,
     relations: strings(own.relations),
+    kinds: strings(own.relation_kinds),
     functions: strings(own.functions),
     settings: strings(own.settings),
   };

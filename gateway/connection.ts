@@ -131,7 +131,7 @@ function admit(
       reason: 'LimitReached',
       code: '53300',
       message: `too many connections of ${identity.username}: ${most} at a time are allowed`,
-      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
+      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity, shared by the pods of the gateway,' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
     };
   }
   return {
@@ -240,7 +240,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     onEnd: (reason, bytes) => {
       unregister();
       leaveDatabase();
-      gateway.sessions.remove(pump);
+      gateway.sessions.remove(pump, cancelUntilGone(upstream.socket, cancelUpstream));
       observer.end(reason);
       gateway.metrics.bytes('Downstream').inc(bytes.toClient);
       gateway.metrics.bytes('Upstream').inc(bytes.toServer);
@@ -252,6 +252,24 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
   gateway.sessions.add(pump, { context, activity, startedAt, leave, idle: () => limits(gateway, principal) });
   welcome(socket, upstream);
   pump.start();
+}
+
+const CANCEL_AGAIN = 300;
+
+/**
+ * Resolves when the server has closed the connection of a session that is over. A cancel that came before the server
+ * had begun with the statement has found nothing to cancel, and the statement would run on for nobody: it is repeated
+ * (test: "one is ended in the middle of a statement").
+ */
+function cancelUntilGone(server: Socket, cancel: () => Promise<void>): Promise<void> {
+  if (server.closed) return Promise.resolve();
+  const timer = setInterval(() => void cancel(), CANCEL_AGAIN);
+  return new Promise((resolve) => {
+    server.once('close', () => {
+      clearInterval(timer);
+      resolve();
+    });
+  });
 }
 
 /** Milliseconds of idleness allowed now. */

@@ -22,6 +22,8 @@ export class Sessions {
   readonly #open = new Map<Pump, Entry>();
   readonly #perUsername = new Map<string, number>();
   readonly #listeners: (() => void)[] = [];
+  /** Sessions that are over, whose connections to the server are not yet. */
+  readonly #leaving = new Set<Promise<void>>();
 
   get size(): number {
     return this.#open.size;
@@ -55,8 +57,11 @@ export class Sessions {
     this.#tell();
   }
 
-  remove(pump: Pump): void {
+  /** A session is over; `serverGone` resolves when the server has noticed. */
+  remove(pump: Pump, serverGone: Promise<void>): void {
     this.#open.get(pump)?.leave();
+    this.#leaving.add(serverGone);
+    void serverGone.then(() => this.#leaving.delete(serverGone));
     if (this.#open.delete(pump)) this.#tell();
   }
 
@@ -91,6 +96,8 @@ export class Sessions {
         if (pump.idle || performance.now() >= until) pump.terminate('Drain', DRAINED);
       await new Promise((resolve) => setTimeout(resolve, POLL));
     }
+    // What still runs is being cancelled: it must not run on because nobody was left to see to it.
+    await Promise.all(this.#leaving);
   }
 }
 

@@ -50,9 +50,18 @@ describe.each([BUNDLE, 'everything', 'namespaces', 'bare'])('%s', (file) => {
         body: homeless(object),
       });
       expect(body.message ?? '').toBe('');
+      // Stored as it was written: what the server adds is no drift, what it changes would be.
+      expect(body.spec ?? body.rules ?? {}).toMatchObject(object.spec ?? object.rules ?? {});
       expect(status).toBe(201);
     },
   );
+});
+
+test('the server stores the custom resource definitions as they are written', async () => {
+  for (const { kind, metadata, spec } of manifests(BUNDLE).filter((one) => one.kind === 'CustomResourceDefinition')) {
+    const stored = await admin.must(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${metadata.name}`);
+    expect(stored.spec, kind).toMatchObject(spec);
+  }
 });
 
 test('every pod is taken where Pod Security restricted is enforced', async () => {

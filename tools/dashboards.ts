@@ -26,6 +26,10 @@ const quantiles = (metric: string): Record<string, string> => ({
   p99: quantile(0.99, metric),
 });
 
+const OPERATOR = '{job="postern-operator-metrics"}';
+const byOperator = (labels: string, metric: string): string =>
+  `sum by (${labels}) (rate(${metric}${OPERATOR}[$__rate_interval]))`;
+
 export const DASHBOARDS: readonly Dashboard[] = [
   {
     uid: 'postern-gateways',
@@ -100,6 +104,73 @@ export const DASHBOARDS: readonly Dashboard[] = [
         unit: 'bytes',
         series: { '{{pod}}': `max by (pod) (process_resident_memory_bytes${GATEWAY})` },
       },
+    ],
+  },
+  {
+    uid: 'postern-operator',
+    title: 'Postern / Operator',
+    variables: {},
+    panels: [
+      { title: 'Leader', unit: 'short', series: { '{{pod}}': `leader_election_master_status${OPERATOR}` } },
+      {
+        title: 'Gateways by the reason of Ready',
+        unit: 'short',
+        series: {
+          '{{reason}}': `count by (reason) (postern_gateway_condition{job="postern-operator-metrics",condition="Ready"})`,
+        },
+      },
+      {
+        title: 'From an edit that is published to all pods that confirm it',
+        unit: 's',
+        series: {
+          p50: `histogram_quantile(0.5, ${byOperator('le', 'postern_config_propagation_seconds_bucket')})`,
+          p99: `histogram_quantile(0.99, ${byOperator('le', 'postern_config_propagation_seconds_bucket')})`,
+        },
+      },
+      {
+        title: 'Control streams',
+        unit: 'short',
+        series: { '{{pod}}': `postern_control_streams${OPERATOR}` },
+      },
+      {
+        title: 'Reconciliations',
+        unit: 'ops',
+        series: { '{{controller}} {{result}}': byOperator('controller, result', 'controller_runtime_reconcile_total') },
+      },
+      {
+        title: 'Length of a reconciliation (p99)',
+        unit: 's',
+        series: {
+          '{{controller}}': `histogram_quantile(0.99, ${byOperator('controller, le', 'controller_runtime_reconcile_time_seconds_bucket')})`,
+        },
+      },
+      { title: 'Keys that wait', unit: 'short', series: { '{{name}}': `max by (name) (workqueue_depth${OPERATOR})` } },
+      {
+        title: 'Requests to the API server',
+        unit: 'ops',
+        series: { '{{method}} {{code}}': byOperator('method, code', 'rest_client_requests_total') },
+      },
+      {
+        title: 'Lists and watches that failed',
+        unit: 'ops',
+        series: { '{{resource}} {{reason}}': byOperator('resource, reason', 'postern_reflector_failures_total') },
+      },
+      {
+        title: 'Changes that a watch had missed',
+        unit: 'short',
+        series: { '{{resource}}': `sum by (resource) (postern_reflector_missed_changes_total${OPERATOR})` },
+      },
+      {
+        title: 'Caches that are not the whole truth',
+        unit: 'short',
+        series: { '{{resource}}': `max by (resource) (postern_cache_incomplete${OPERATOR})` },
+      },
+      {
+        title: 'Delay of the event loop (p99)',
+        unit: 's',
+        series: { '{{pod}}': 'postern_event_loop_delay_seconds{quantile="0.99",job="postern-operator-metrics"}' },
+      },
+      { title: 'Memory', unit: 'bytes', series: { '{{pod}}': `process_resident_memory_bytes${OPERATOR}` } },
     ],
   },
 ];

@@ -98,6 +98,14 @@ export function relation(use: RelationUse): string {
   return `${use.schema}.${use.name}:${use.verb}${reach}`.toWellFormed();
 }
 
+/** `schema.name:kind` of what is no ordinary table. */
+function kinds(relations: readonly RelationUse[]): readonly string[] {
+  const told = relations
+    .filter(({ kind }) => kind !== 'table')
+    .map(({ schema, name, kind }) => `${schema}.${name}:${kind}`);
+  return [...new Set(told)];
+}
+
 export function candidates(use: FunctionUse): readonly string[] {
   return use.candidates.length === 0 ? [`${use.schema}.${use.name}`] : use.candidates;
 }
@@ -115,7 +123,7 @@ function factsOf(facts: Facts | null): typeof NO_FACTS {
   return {
     classes: list('classes', [...new Set([facts.primary, ...facts.classes])]),
     functions: list('functions', facts.functions.flatMap(candidates)),
-    relations: list('relations', facts.relations.map(relation)),
+    relations: `${list('relation_kinds', kinds(facts.relations))}${list('relations', facts.relations.map(relation))}`,
     settings: list('settings', settings),
   };
 }

@@ -1,6 +1,5 @@
-import type { Socket } from 'node:net';
-import type { AuditLog, SessionEndReason, SessionRecorder, StatementRecord } from '../audit/record.ts';
-import type { Bytes, SessionEnvironment, SessionPort } from '../session/environment.ts';
+import type { SessionEndReason, StatementRecord } from '../audit/record.ts';
+import type { Bytes, SessionPort } from '../session/environment.ts';
 import { encodeRefusal, type Refusal, SQLSTATE } from '../session/refusal.ts';
 import type { Reply } from '../session/replies.ts';
 import { Session } from '../session/session.ts';
@@ -11,6 +10,7 @@ import { encodeTerminate } from '../wire/frontend.ts';
 import { MessageReader } from '../wire/reader.ts';
 import { BACKEND, FRONTEND } from '../wire/types.ts';
 import { Outbox } from './outbox.ts';
+import type { PumpOptions } from './pump-options.ts';
 
 /** Greatest Bind or FunctionCall that is held whole; a longer Bind is decided by its head. */
 const HELD_MESSAGE = 1024 * 1024;
@@ -23,30 +23,9 @@ const MAX_STAGED = 4096;
 const HELD_STAGED = 1024 * 1024;
 /** A client that says nothing more but may still read is probed for life this often while a statement runs. */
 const PROBE_INTERVAL = 500;
-
-export interface PumpOptions {
-  readonly client: Socket;
-  readonly server: Socket;
-  /** Bytes that came with the start-up packet or the server's last start-up answer. */
-  readonly clientRest: Buffer;
-  readonly serverRest: Buffer;
-  readonly environment: (wake: () => void) => SessionEnvironment;
-  readonly reported: ReadonlyMap<string, string>;
-  readonly audit: AuditLog;
-  readonly recorder: SessionRecorder;
-  readonly statementBytes: number;
-  readonly now: () => number;
-  /** Resolves when the server has dealt with it; never rejects. */
-  readonly cancelUpstream: () => Promise<void>;
-  /** Reads the shared catalogue again, then calls back. */
-  readonly refreshCatalog: (done: () => void) => void;
-  readonly onRecord: (record: StatementRecord) => void;
-  /** A statement was sent on, so many seconds after the bytes that completed it came in. */
-  readonly onForwarded: (seconds: number) => void;
-  /** An error that nothing foresees; the session ends. */
-  readonly onFault: (error: unknown) => void;
-  readonly onEnd: (reason: SessionEndReason, bytes: { readonly toClient: number; readonly toServer: number }) => void;
-}
+/** A client that said Terminate need not stay: what it sent before has so long to end by itself. */
+const LEAVING_ALONE = 1000;
+const TERMINATE = encodeTerminate();
 
 /** Moves one session's bytes: sockets, readers, the order of records before bytes, backpressure, the end. */
 export class Pump implements SessionPort {
@@ -64,6 +43,9 @@ export class Pump implements SessionPort {
   #recorded = false;
   #ended = false;
   #clientHalfClosed = false;
+  #clientLost = false;
+  /** The server is in the middle of a message: nothing of ours may come between. */
+  #serverWithin = false;
   /** Whether each side is being read. */
   #clientFlows = false;
   #serverFlows = false;
@@ -210,7 +192,7 @@ export class Pump implements SessionPort {
     if (this.#session.running) void this.#o.cancelUpstream();
     this.#session.close(this.#o.now(), performance.now());
     this.#o.recorder.end(reason);
-    this.#toServer.push(encodeTerminate());
+    this.#toServer.push(TERMINATE);
     this.#toServer.flush();
     server.end();
     // What it still sends is dropped, so that a backend that waits in a write gets to see the cancel and the end.
@@ -235,6 +217,7 @@ export class Pump implements SessionPort {
   // Client side
 
   #onClientData(chunk: Buffer): void {
+    if (this.#session.leaving) return;
     const at = performance.now();
     if (!this.#session.busy) this.#arrivedAt = at;
     this.#fromClient.push(chunk);
@@ -247,8 +230,9 @@ export class Pump implements SessionPort {
     this.#lastActivity = now;
     while (!this.#ended && !this.#session.busy && !this.#cutting) {
       const step = this.#fromClient.next();
-      if (step === null) break;
-      this.#session.client(step, now, at);
+      if (step !== null) this.#session.client(step, now, at);
+      else if (this.#clientHalfClosed) this.#session.leave('ClientGone', now, at);
+      else break;
     }
   }
 
@@ -258,18 +242,32 @@ export class Pump implements SessionPort {
    */
   #onClientEnd(): void {
     this.#clientHalfClosed = true;
-    if (!this.#session.running && !this.#session.busy) return this.end('ClientGone', null);
+    this.#readClient(performance.now());
+    this.#afterTurn();
+    if (this.#ended) return;
     const { reported } = this.#o;
     const probe = encodeParameterStatus('server_version', reported.get('server_version') ?? '');
     const send = () => {
-      if (this.#o.client.writableLength === 0) this.#o.client.write(probe);
+      if (this.#o.client.writableLength === 0 && !this.#serverWithin) this.#o.client.write(probe);
     };
     this.#probe = setInterval(send, PROBE_INTERVAL);
     this.#probe.unref();
   }
 
+  /** One that has said Terminate may be gone before its statements are done. */
   #onClientGone(): void {
-    this.end('ClientGone', null);
+    if (this.#ended || this.#clientLost) return;
+    if (!this.#session.leaving && !this.#terminates()) return this.end('ClientGone', null);
+    this.#clientLost = true;
+    if (this.#probe !== null) clearInterval(this.#probe);
+    setTimeout(() => this.end('ClientGone', null), LEAVING_ALONE).unref();
+  }
+
+  /** Whether what waits to be looked at ends with a Terminate. */
+  #terminates(): boolean {
+    const rest = this.#fromClient.rest();
+    this.#fromClient.push(rest);
+    return rest.subarray(-TERMINATE.length).equals(TERMINATE);
   }
 
   // Server side
@@ -280,10 +278,10 @@ export class Pump implements SessionPort {
     this.#lastActivity = now;
     this.#fromServer.push(chunk);
     for (let step = this.#fromServer.next(); step !== null && !this.#ended; step = this.#fromServer.next()) {
+      this.#serverWithin = step.open;
       this.#session.server(step, now, at);
     }
     this.#afterTurn();
-    if (this.#clientHalfClosed && !this.#session.running && !this.#session.busy) this.end('ClientGone', null);
   }
 
   #onServerGone(): void {
@@ -356,7 +354,9 @@ export class Pump implements SessionPort {
     if (this.#ended) return;
     const { client, server } = this.#o;
     const staging = this.#staged.length < MAX_STAGED && this.#stagedBytes < HELD_STAGED;
-    const clientMay = !this.#session.busy && !this.#cutting && !server.writableNeedDrain && staging;
+    const reads = !this.#session.busy && !this.#cutting && !server.writableNeedDrain && staging;
+    // Of one that leaves only its going is awaited.
+    const clientMay = reads || this.#session.leaving;
     if (clientMay !== this.#clientFlows) clientMay ? client.resume() : client.pause();
     this.#clientFlows = clientMay;
     const serverMay = !client.writableNeedDrain;

@@ -13,7 +13,8 @@ export type Unit =
 export function unitsOf(facts: Facts): Unit[] {
   return [
     ...facts.classes.map((cls) => ({ kind: 'Class', cls }) as const),
-    ...facts.relations.map((use) => ({ kind: 'Relation', use }) as const),
+    // A function in FROM is judged as the function that it is.
+    ...facts.relations.filter(({ kind }) => kind !== 'function').map((use) => ({ kind: 'Relation', use }) as const),
     ...facts.functions.map((use) => ({ kind: 'Function', use }) as const),
   ];
 }

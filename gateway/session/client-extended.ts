@@ -12,9 +12,9 @@ import {
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
-import { applyNames, isQuiet, noteSettings } from './effects.ts';
+import { applyNames, isQuiet, noteSettings, noteUnread } from './effects.ts';
 import { readText } from './encoding.ts';
-import { auditDenied, cancelledByUser, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
+import { auditDenied, cancelledByUser, doubtOf, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
@@ -143,6 +143,8 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return auditDenied(statement.raw, unavailable);
   const { verdict, raw } = statement;
+  const why = doubtOf(s, statement);
+  if (why !== null) return unread(s, why);
   if (raw === null) return statement.unread === null ? EMPTY : unread(s, statement.unread);
   const { effective, timed } = s.env.policies(s.now);
   const fresh =
@@ -203,7 +205,8 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   if (portal === undefined) return refuse(s, noSuchPortal(name));
   const continued = portal.running !== null && !portal.running.ended ? portal.running : null;
   const over = continued === null ? exhausted(s, portal.statement.raw, 0) : null;
-  const whole = over ?? judgePrepared(s, portal.statement);
+  const why = doubtOf(s, portal);
+  const whole = over ?? (why === null ? judgePrepared(s, portal.statement) : unread(s, why));
   if ('kind' in whole) return whole;
   const judged = maxRows > 0 ? inParts(whole) : whole;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
@@ -220,7 +223,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
 
 function startEffects(s: SessionState, portal: Portal): Undo[] {
   const { raw, verdict, unread: why } = portal.statement;
-  if (why !== null) s.settings.touch();
+  if (why !== null) noteUnread(s);
   if (raw === null || verdict?.quiet === true) return [];
   noteSettings(s, raw, verdict?.judged.facts ?? null);
   return applyNames(s, raw, portal.statement.text);

@@ -1,7 +1,7 @@
 import { decodeFunctionCall, decodeFunctionCallHead, type FunctionCallHead } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { recordIntent } from './client-simple.ts';
-import { noteSettings } from './effects.ts';
+import { noteSettings, noteUnread } from './effects.ts';
 import { cancelledByUser, exhausted, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
@@ -35,7 +35,7 @@ function callFunction(s: SessionState, step: Step, call: FunctionCallHead): Need
   const running = recordIntent(s, 'FunctionCall', text, judged, parameters);
   const { refusal } = judged;
   if (refusal === null) {
-    if (judged.raw === null) s.settings.touch();
+    if (judged.raw === null) noteUnread(s);
     else noteSettings(s, judged.raw, judged.facts);
   }
   s.pipelineOpen = false;

@@ -3,7 +3,7 @@ import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { type Around, after, atStart, callsNobody, usesWhatIsGone } from './around.ts';
-import { applyNames, noteSettings } from './effects.ts';
+import { applyNames, noteSettings, noteUnread } from './effects.ts';
 import { type DecodedText, readText } from './encoding.ts';
 import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
@@ -184,7 +184,7 @@ function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): voi
   });
   for (const { judged } of plan.statements) {
     if (judged.refusal !== null) break;
-    if (judged.raw === null) s.settings.touch();
+    if (judged.raw === null) noteUnread(s);
     else noteSettings(s, judged.raw, judged.facts);
   }
   const nonce = refusal === null ? '' : s.env.nonce();

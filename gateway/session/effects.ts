@@ -1,5 +1,5 @@
 import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
-import type { PreparedStatement, Undo } from './names.ts';
+import type { Names, PreparedStatement, Undo } from './names.ts';
 import { sqlName } from './names.ts';
 import { forgetPins } from './pins.ts';
 import type { SessionState } from './state.ts';
@@ -15,13 +15,54 @@ const DEFINING = new Set(['Ddl', 'Code', 'TempTable', 'Do', 'Call']);
 
 /** Notes what a statement does to the session's names; returns how to undo it. */
 export function applyNames(s: SessionState, raw: RawStatement, text: string): Undo[] {
+  if (raw.effects.length === 0) return [];
+  const run = ranBy(s.names, raw);
+  return [...applyOwn(s, raw, text), ...run.flatMap((one) => (one?.raw == null ? [] : applyOwn(s, one.raw, one.text)))];
+}
+
+function applyOwn(s: SessionState, raw: RawStatement, text: string): Undo[] {
   return raw.effects.flatMap((effect) => applyName(s, effect, text));
+}
+
+/**
+ * What EXECUTE and FETCH run, and what that runs in its turn; undefined: not known here. Test: "what EXECUTE hides
+ * under Any is noted".
+ */
+function ranBy(names: Names, raw: RawStatement): (PreparedStatement | undefined)[] {
+  const found = new Set<PreparedStatement | undefined>();
+  const look = ({ effects }: RawStatement) => {
+    for (const effect of effects) {
+      if (effect.kind !== 'Execute' && effect.kind !== 'Fetch') continue;
+      const key = sqlName(effect.name);
+      const one = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key)?.statement;
+      if (found.has(one)) continue;
+      found.add(one);
+      if (one?.raw != null) look(one.raw);
+    }
+  };
+  look(raw);
+  return [...found];
 }
 
 /** Notes what a statement that is being forwarded may do to settings, and to what names mean. */
 export function noteSettings(s: SessionState, raw: RawStatement, facts: Facts | null): void {
+  noteOwn(s, raw, facts);
+  for (const one of raw.effects.length === 0 ? [] : ranBy(s.names, raw)) {
+    if (one?.raw != null) noteOwn(s, one.raw, null);
+    else noteUnread(s);
+  }
+}
+
+/** Notes that something is being forwarded of which it is not known what it does. */
+export function noteUnread(s: SessionState): void {
+  s.settings.touch();
+  if (s.env.policies(s.now).effective.unrestricted) s.names.doubt();
+}
+
+function noteOwn(s: SessionState, raw: RawStatement, facts: Facts | null): void {
   if (raw.effects.some(endsTransaction)) s.settings.rolledBack();
-  if (changesSettings(raw, facts)) s.settings.touch();
+  if (runsOthers(raw, facts)) noteUnread(s);
+  else if (changesSettings(raw, facts)) s.settings.touch();
   else if (raw.settings.some((c) => 'name' in c && c.kind !== 'Show' && READING.has(c.name.toLowerCase()))) {
     s.settings.touchReading();
   }
@@ -38,12 +79,19 @@ export function endsTransaction(effect: SessionEffect): boolean {
 export function changesSettings(raw: RawStatement, facts: Facts | null): boolean {
   return (
     raw.asks ||
+    runsOthers(raw, facts) ||
+    raw.settings.some((c) => c.kind === 'ResetAll' || (c.kind !== 'Show' && TRACKED.has(c.name.toLowerCase()))) ||
+    raw.effects.some((effect) => effect.kind === 'Discard')
+  );
+}
+
+/** Code runs that is not known here. */
+function runsOthers(raw: RawStatement, facts: Facts | null): boolean {
+  return (
     raw.unknown.length > 0 ||
     (facts !== null && facts.functions.length > 0) ||
     raw.classes.includes('Do') ||
-    raw.classes.includes('Call') ||
-    raw.settings.some((c) => c.kind === 'ResetAll' || (c.kind !== 'Show' && TRACKED.has(c.name.toLowerCase()))) ||
-    raw.effects.some((effect) => effect.kind === 'Discard')
+    raw.classes.includes('Call')
   );
 }
 

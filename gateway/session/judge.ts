@@ -1,10 +1,10 @@
 import type { Decision } from '../policy/decision.ts';
-import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { Facts, ParameterType, RawStatement, SessionEffect } from '../sql/facts.ts';
 import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
-import { type Names, sqlName } from './names.ts';
+import { type Names, type Portal, type PreparedStatement, sqlName, type Unread } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
@@ -55,11 +55,28 @@ export function judgeUnread(s: Surroundings, reason: string, hint: string): Judg
 /** First OID of a type that is not the server's own. */
 const FIRST_NORMAL_OID = 16_384;
 
-/** With the types that Parse gives to parameters: their input functions run when values are bound. */
+/**
+ * With the types that Parse gives to parameters: their input functions run when values are bound, and what keys they are
+ * equal to hangs on them.
+ */
 export function withParameterTypes(raw: RawStatement, parameterTypes: readonly number[]): RawStatement {
+  if (parameterTypes.every((oid) => oid === 0)) return raw;
   const own = parameterTypes.filter((oid) => oid >= FIRST_NORMAL_OID);
-  if (own.length === 0) return raw;
-  return { ...raw, types: [...raw.types, ...own.map((oid) => ({ schema: null, name: '', oid }))] };
+  const types = own.length === 0 ? raw.types : [...raw.types, ...own.map((oid) => ({ schema: null, name: '', oid }))];
+  return { ...raw, types, parameters: parameterTypes.map(parameterType) };
+}
+
+/** `unknown` is as if nothing was said. */
+const OPEN: ReadonlySet<number> = new Set([0, 705]);
+/** bool, bytea, name, int8, int2, int4, text, oid, cidr, inet, varchar, date, time, timestamp, timestamptz, interval, timetz, numeric, uuid, pg_lsn. */
+const EXACT: ReadonlySet<number> = new Set([
+  16, 17, 19, 20, 21, 23, 25, 26, 650, 869, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3220,
+]);
+
+/** As `isExactType` has it of types that are written. */
+function parameterType(oid: number): ParameterType {
+  if (OPEN.has(oid)) return 'Open';
+  return EXACT.has(oid) ? 'Exact' : oid;
 }
 
 /** Judges one statement as it would run now. */
@@ -67,7 +84,7 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return judged(auditDenied(raw, unavailable));
   if (isRollback(raw)) return judged({ raw, facts: factsWithoutNames(raw), decision: ALLOWED, refusal: null });
-  const inner = innerOf(s.names, raw);
+  const inner = innerOf(s, raw);
   if (inner === 'Uncertain') return { kind: 'Wait', need: { kind: 'Answers' } };
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
     return judged(missing(raw, inner.missing));
@@ -142,13 +159,19 @@ function isRollback(raw: RawStatement): boolean {
 }
 
 /** EXECUTE and FETCH run what was prepared or declared before: its facts count as well. */
-function innerOf(names: Names, raw: RawStatement): { raw: RawStatement | null; missing: Refusal | null } | 'Uncertain' {
+function innerOf(
+  s: Surroundings,
+  raw: RawStatement,
+): { raw: RawStatement | null; missing: Refusal | null } | 'Uncertain' {
+  const { names } = s;
   for (const effect of raw.effects) {
     if (effect.kind !== 'Execute' && effect.kind !== 'Fetch') continue;
     const key = sqlName(effect.name);
     if (names.isUncertain(effect.kind === 'Execute' ? names.statements : names.portals, key)) return 'Uncertain';
-    const found = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key)?.statement;
-    if (found === undefined) return { raw: null, missing: unknownName(effect) };
+    const named = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key);
+    if (named === undefined) return { raw: null, missing: unknownName(effect) };
+    const found = 'statement' in named ? named.statement : named;
+    if (doubtOf(s, named) !== null) return { raw: found.raw, missing: notUnderstood(effect) };
     const unread = found.raw === null && found.verdict?.judged.facts !== null; // else it is the empty statement
     return { raw: found.raw, missing: unread ? notUnderstood(effect) : null };
   }
@@ -167,6 +190,20 @@ const HIDDEN = gatewayDenial(
   'EXECUTE and FETCH run queries and writes only, not what changes settings, transactions, cursors or prepared statements',
   'Send the statement itself, or run it by Bind and Execute.',
 );
+
+/** Why a name counts no more as what it was; null: it counts. Under Any it does, for the record. */
+export function doubtOf(
+  s: Pick<Surroundings, 'env' | 'names' | 'now'>,
+  named: PreparedStatement | Portal,
+): Unread | null {
+  if (!s.names.isDoubtful(named) || s.env.policies(s.now).effective.unrestricted) return null;
+  return DOUBTFUL;
+}
+
+const DOUBTFUL: Unread = {
+  reason: 'code that ran since it was prepared, under class Any, may have given its name to something else',
+  hint: 'Prepare it again.',
+};
 
 /** Prepared by a Parse that nobody could read, under class Any, which does not count any more. */
 function notUnderstood(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {
@@ -292,7 +329,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   }
   const catalog = s.env.catalog();
   if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
-  if (catalog === undefined) return noCatalog();
+  if (catalog === undefined) return noCatalog(s);
   if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
   const resolution = s.env.resolve(raw, {
     catalog,
@@ -301,20 +338,21 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     localNames: s.settings.local !== 'no',
     typesRenamed: s.typesRenamed === true,
   });
-  if (resolution === undefined) return noCatalog();
+  if (resolution === undefined) return noCatalog(s);
   if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };
   return resolution.kind === 'Facts' ? resolution : { kind: 'Wait', need: { ...resolution, kind: 'Names' } };
 }
 
-function noCatalog(): Resolved {
+function noCatalog(s: Surroundings): Resolved {
   return refused(
     'the database catalogue cannot be read at present, so the statement is not understood',
-    'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
+    'Try again; if it stays so, tell the people who run the gateway: the database server must be reachable from it, and spec.upstream.catalogRole must be able to log in.',
+    s.env.catalogFailure(),
   );
 }
 
-function refused(message: string, hint: string): Resolved {
-  return { kind: 'Refused', decision: gatewayDenial(message, hint) };
+function refused(message: string, hint: string, detail: string | null = null): Resolved {
+  return { kind: 'Refused', decision: gatewayDenial(message, hint, detail) };
 }
 
 function needsNames({ relations, functions, types, operators, attributes }: RawStatement): boolean {

@@ -19,6 +19,8 @@ export interface PreparedStatement {
   parameterTypes: readonly number[];
   /** The last verdict, for as long as what it hung on has not changed. */
   verdict: Verdict | null;
+  /** `Names.doubts` when it got its name; 0 before that. */
+  made?: number;
 }
 
 /** A portal, made by Bind or by DECLARE: one namespace. */
@@ -30,6 +32,7 @@ export interface Portal {
   running: Running | null;
   /** `Progress.sent` when it was made. */
   readonly mark: number;
+  made?: number;
 }
 
 /** One statement between its intent and its outcome. */
@@ -108,8 +111,21 @@ export class Names {
   readonly #changedStatements = new Map<string, Undo>();
   readonly #changedPortals = new Map<string, Undo>();
 
+  /** How often something ran that may have changed any name. */
+  #doubts = 0;
+
   constructor(progress: Progress) {
     this.#progress = progress;
+  }
+
+  /** Code runs, under class Any, that nobody looks into: it may close, prepare and open what it likes. */
+  doubt(): void {
+    this.#doubts += 1;
+  }
+
+  /** What stands here under a name may not be what the server has. */
+  isDoubtful({ made = 0 }: PreparedStatement | Portal): boolean {
+    return made < this.#doubts;
   }
 
   setStatement(key: string, value: PreparedStatement | undefined): Undo {
@@ -203,7 +219,11 @@ export class Names {
     const undo: Undo = { names, key, before: table.get(key), previous, next: null, mark: this.#progress.sent };
     if (previous !== null) previous.next = undo;
     if (value === undefined) table.delete(key);
-    else table.set(key, value);
+    else {
+      // No code can give away the unnamed ones.
+      value.made = key === '' ? Number.POSITIVE_INFINITY : this.#doubts;
+      table.set(key, value);
+    }
     changed.set(key, undo);
     return undo;
   }

@@ -17,7 +17,6 @@ import {
   decodeSync,
   decodeTerminate,
   encodeFlush,
-  encodeTerminate,
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { BACKEND, FRONTEND, messageName } from '../wire/types.ts';
@@ -72,6 +71,8 @@ export class Session {
   #full = false;
   /** The client step that waits for an answer. */
   #waiting: Step | null = null;
+  /** The client says nothing more: how the session ends when all that came before has had its answer. */
+  #leaving: SessionEndReason | null = null;
 
   constructor(env: SessionEnvironment, port: SessionPort, reported: ReadonlyMap<string, string>) {
     this.#state = new SessionState(env, port);
@@ -80,7 +81,12 @@ export class Session {
 
   /** A client step waits, or too many answers are owed: no other may be given before `resume` was called. */
   get busy(): boolean {
-    return this.#waiting !== null || this.#full || this.#state.ended;
+    return this.#waiting !== null || this.#full || this.leaving || this.#state.ended;
+  }
+
+  /** Whatever the client may still send is not looked at. */
+  get leaving(): boolean {
+    return this.#leaving !== null;
   }
 
   /** Nothing is outstanding and no transaction is open: the session may end without loss. */
@@ -144,6 +150,19 @@ export class Session {
       this.#full = false;
       if (!this.busy) s.port.resume();
     }
+    this.#endIfLeft();
+  }
+
+  /**
+   * Terminate, or the end of what the client sends. The server reads it when what came before has run, so it waits here
+   * as well. Test: "what came before a Terminate in the same packet runs".
+   */
+  leave(reason: SessionEndReason, now: number, at = now): void {
+    this.#time(now, at);
+    this.#leaving = reason;
+    // Without Sync the server would keep its answers back for ever.
+    if (this.#state.pipelineOpen && !this.#state.within) this.#state.port.toServer(encodeFlush(), null);
+    this.#endIfLeft();
   }
 
   /** Something that the environment was asked for is there. */
@@ -188,6 +207,15 @@ export class Session {
   #time(now: number, at: number): void {
     this.#state.now = now;
     this.#state.at = at;
+  }
+
+  #endIfLeft(): void {
+    const { replies, copyIn, copyEnded, within, pipelineOpen, ended } = this.#state;
+    if (this.#leaving === null || ended) return;
+    // A message that stops short is never answered, nor is a COPY that waits for its end; what stands behind that fails it.
+    const stopped = (within && this.#state.spillForwarded) || (copyIn && !copyEnded);
+    const settled = stopped ? pipelineOpen || replies.length <= 1 : replies.length === 0;
+    if (settled) this.#finish(this.#leaving, null);
   }
 
   #fill(): void {
@@ -253,8 +281,7 @@ export class Session {
         return onCopyEnd(s, step);
       case FRONTEND.Terminate:
         decodeTerminate(step.body);
-        s.port.toServer(encodeTerminate(), null);
-        this.#finish('ClientTerminate', null);
+        this.leave('ClientTerminate', s.now, s.at);
         return null;
       default:
         throw new ProtocolError(`unexpected ${messageName('frontend', step.type)} from the client`);

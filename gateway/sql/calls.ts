@@ -1,11 +1,11 @@
 import { as, constant, type Fields, list, names, qualified, text } from './ast.ts';
 import { classifyBuiltin, isBuiltinType, isCatalogType, shownType } from './builtin.ts';
-import type { RawType } from './facts.ts';
+import type { RawType, SyntaxDoor } from './facts.ts';
 import type { Findings } from './findings.ts';
 import { addSetting } from './settings.ts';
 
-/** A function call: which function, what class it brings, which setting it touches. */
-export function visitCall(fields: Fields, found: Findings): void {
+/** A function call: which function, what class it brings, which setting it touches; `item`: it is one of FROM. */
+export function visitCall(fields: Fields, item: SyntaxDoor | null, found: Findings): void {
   const parts = names(fields.funcname);
   if (parts === null || parts.length === 0) {
     found.unknown.push('a function without a name');
@@ -17,7 +17,11 @@ export function visitCall(fields: Fields, found: Findings): void {
   // VARIADIC passes any number; `count(*)` none.
   const counted = fields.func_variadic === true ? -1 : args.length;
   const argTypes = counted < 1 ? null : typesOf(args);
-  found.functions.push({ schema, name, args: counted, literals, ...(argTypes !== null && { argTypes }) });
+  found.functions.push({
+    ...{ schema, name, args: counted, literals },
+    ...(argTypes !== null && { argTypes }),
+    ...(item !== null && { item }),
+  });
   classify({ schema: schema ?? 'pg_catalog', name, args: counted }, found);
   if (counted === 1) mayConvert({ schema, name }, found);
   if (name.includes('json')) visitJson(found);

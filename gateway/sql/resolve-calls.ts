@@ -1,5 +1,5 @@
 import { classifyBuiltin, isBuiltinOperator, isBuiltinType } from './builtin.ts';
-import type { FunctionUse, RawFunction, RawOperator, RawStatement, RawType } from './facts.ts';
+import type { FunctionUse, RawFunction, RawOperator, RawStatement, RawType, SyntaxDoor } from './facts.ts';
 import type { Found } from './resolve.ts';
 import {
   creationSchema,
@@ -49,13 +49,24 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
     env,
   );
   use(candidates, found);
+  if (raw.item !== undefined) addItem(raw, raw.item, candidates[0]?.schema, found);
   if (candidates.length > 0 || classifyBuiltin(raw.name, raw.args, raw.schema ?? 'pg_catalog') !== undefined) return;
   const { schema, name } = raw;
+  // For the record it is a function, whatever else it may turn out to be.
+  if (env.partial === true) return void found.functions.push({ ...empty, schema: schema ?? creationSchema(env), name });
   if (!asked) return void found.askFunctions.push({ schema, name });
   // Nobody has it: it is a conversion, or the server says so in its own words (test: "a function that nobody has").
   const type = raw.args === 1 ? findType({ schema, name }, env) : null;
   if (type === undefined) found.askTypes.push({ schema, name });
   else if (type === null) found.functions.push({ ...empty, schema: raw.schema ?? creationSchema(env), name: raw.name });
+}
+
+/** A function in FROM is told among the relations; a name that nobody has is not one. */
+function addItem({ schema, name, args }: RawFunction, door: SyntaxDoor, place: string | undefined, found: Found): void {
+  const builtin = classifyBuiltin(name, args, schema ?? 'pg_catalog') === undefined ? undefined : 'pg_catalog';
+  const where = place ?? builtin;
+  if (where !== undefined)
+    found.relations.push({ schema: where, name, kind: 'function', verb: 'Select', reach: null, door });
 }
 
 const empty = { candidates: [], called: [] } as const;

@@ -5,7 +5,7 @@ import type { CalledFunction, Facts, RelationUse } from './facts.ts';
 export interface KnownRelation {
   readonly schema: string;
   readonly name: string;
-  readonly kind: Exclude<RelationUse['kind'], 'new'>;
+  readonly kind: Exclude<RelationUse['kind'], 'new' | 'function'>;
   /** Column sets of primary keys and unique not-null constraints. */
   readonly uniqueKeys: readonly (readonly string[])[];
   /** Left out: nothing hangs on it. */
@@ -20,6 +20,8 @@ export interface RelationLinks {
   readonly notNull: readonly string[];
   /** `uniqueKeys` by attribute number. */
   readonly keyNumbers: readonly (readonly number[])[];
+  /** The types of those columns; left out: not known. */
+  readonly keyTypes?: readonly (readonly number[])[];
   /** It is a partition: its rows are its parent's, column by column. */
   readonly partition: boolean;
   /** The table that it is an index of. */
@@ -83,6 +85,8 @@ export interface RuleDefinition {
 export interface Column {
   readonly name: string;
   readonly number: number;
+  /** Of a key. */
+  readonly type?: number | undefined;
 }
 
 export interface DefinitionUse {

@@ -26,6 +26,8 @@ export type Reason =
   | 'ColumnNotFound'
   | 'PartiallyProgrammed'
   | 'Paused'
+  | 'IncompleteView'
+  | 'ApplyFailed'
   | 'Shadow'
   | 'ApprovalsNotProtected'
   | 'Expired'

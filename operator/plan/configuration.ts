@@ -18,10 +18,17 @@ export type Configuration =
       readonly problems: readonly Problem[];
     };
 
+/** As the document's schema has it; the gateway itself is one of them. */
+const MAX_OBJECTS = 4096;
+
 /** Compiles, and checks as the gateway and the API server will. */
 export function configure(input: GatewayInput): Configuration {
   const { document, problems } = compile({ ...input, pods: Math.max(1, wantedPods(input.gateway, input.workload)) });
   if (document === null) return { kind: 'Bad', reason: 'Invalid', message: describe(problems), problems };
+  if (document.objects.length > MAX_OBJECTS) {
+    const message = `${document.objects.length - 1} objects are attached, ${MAX_OBJECTS - 1} fit: use several gateways`;
+    return { kind: 'Bad', reason: 'ConfigTooLarge', message, problems };
+  }
   const checked = checkDocument(document);
   if (!checked.ok) {
     return { kind: 'Bad', reason: 'Invalid', message: `the configuration is not good: ${checked.errors[0]}`, problems };
@@ -40,4 +47,9 @@ export function describe(problems: readonly Problem[]): string {
     .map(({ object, path, message }) => `${object.kind} ${object.name}: ${path}: ${message}`)
     .sort();
   return texts.length === 1 ? texts[0]! : `${texts[0]} (and ${texts.length - 1} more)`;
+}
+
+/** The same for problems of one object, without its name. */
+export function describeOwn(problems: readonly Problem[]): string {
+  return describe(problems).replace(/^\S+ \S+: /, '');
 }

@@ -1,8 +1,8 @@
 import { shapeOf } from './children/pod.ts';
 import { wantedPods } from './children/scaling.ts';
 import { listed, no, since, unknown, type Verdict, yes } from './conditions.ts';
-import { type Configuration, describe } from './configuration.ts';
-import { type Confirmation, confirm } from './confirmation.ts';
+import { type Configuration, describeOwn } from './configuration.ts';
+import { confirm } from './confirmation.ts';
 import { refOf } from './problems.ts';
 import type { GatewayInput, PodView } from './types.ts';
 
@@ -32,7 +32,7 @@ export function accepted(input: GatewayInput, configuration: Configuration): Ver
   }
   if (configuration.kind === 'Good') return { ...yes('Accepted'), touch: true };
   const own = configuration.problems.filter(({ object }) => object.kind === gateway.kind);
-  if (own.length > 0) return { ...no('Invalid', describe(own)), touch: false };
+  if (own.length > 0) return { ...no('Invalid', describeOwn(own)), touch: false };
   // What is attached is at fault, and says so itself.
   if (configuration.problems.length > 0) return { ...yes('Accepted'), touch: true };
   return { ...no(configuration.reason, configuration.message), touch: true };
@@ -72,28 +72,22 @@ export function stuck({ workload, pods }: GatewayInput): string | null {
 }
 
 /** Whether the configuration is in force on all pods that count, with everything that counts from their start. */
-export function programmed(
-  input: GatewayInput,
-  configuration: Configuration,
-  acceptance: Verdict,
-): { readonly verdict: Verdict; readonly requeueAfter: number | null } {
-  const told = (verdict: Verdict) => ({ verdict, requeueAfter: null });
+export function programmed(input: GatewayInput, configuration: Configuration, acceptance: Verdict): Verdict {
   if (configuration.kind === 'Bad') {
     const kept = input.published === null ? 'there is none yet' : 'the last good one stays in force';
-    return told(no(configuration.reason, `${kept}: ${configuration.message}`));
+    return no(configuration.reason, `${kept}: ${configuration.message}`);
   }
   const { revision, document } = configuration;
   if (acceptance.status === 'False' && revision !== input.published?.revision)
-    return told(no(acceptance.reason, acceptance.message));
-  const confirmation = confirm(input, revision);
-  if (confirmation.behind.length > 0) return late(input, confirmation.behind, revision);
+    return no(acceptance.reason, acceptance.message);
+  const { counted, behind } = confirm(input, revision);
+  if (behind.length > 0) return late(input, behind, revision);
   const shape = shapeOf(document);
-  const old = confirmation.counted.filter((pod) => pod.shape !== shape).map(({ name }) => name);
-  if (old.length > 0) return told(rolling(input, `pods from before what counts from their start: ${listed(old)}`));
+  const old = counted.filter((pod) => pod.shape !== shape).map(({ name }) => name);
+  if (old.length > 0) return rolling(input, `pods from before what counts from their start: ${listed(old)}`);
   const wanted = wantedPods(input.gateway, input.workload);
-  if (confirmation.counted.length === 0 && wanted > 0) return told(rolling(input, `0 of ${wanted} pods are ready`));
-  const verdict = yes('Programmed', `revision ${revision.slice(0, 12)} is in force`);
-  return { verdict, requeueAfter: confirmation.settles };
+  if (counted.length === 0 && wanted > 0) return rolling(input, `0 of ${wanted} pods are ready`);
+  return yes('Programmed', `revision ${revision.slice(0, 12)} is in force`);
 }
 
 function rolling(input: GatewayInput, message: string): Verdict {
@@ -102,22 +96,20 @@ function rolling(input: GatewayInput, message: string): Verdict {
 }
 
 /** On its way for a minute, then not confirmed; refused: at once. */
-export function late(
-  input: GatewayInput,
-  behind: Confirmation['behind'],
-  revision: string,
-): { readonly verdict: Verdict; readonly requeueAfter: number | null } {
+export function late(input: GatewayInput, behind: readonly PodView[], revision: string): Verdict {
   const refusal = behind.find(({ report }) => report?.refused?.revision === revision)?.report?.refused;
   const names = listed(behind.map(({ name }) => name));
   if (refusal != null) {
-    const message = `pods ${names} refuse the configuration: ${[...refusal.errors].sort()[0] ?? 'without a reason'}`;
-    return { verdict: no('ConfigNotConfirmed', message), requeueAfter: null };
+    const why = [...refusal.errors].sort()[0] ?? 'without a reason';
+    return no('ConfigNotConfirmed', `pods ${names} refuse the configuration: ${why}`);
   }
-  const began = since(input.gateway.status?.conditions, 'Programmed', 'False') ?? input.now;
-  const left = began + PATIENCE - input.now;
   const message = `not confirmed by pods ${names}`;
-  if (left > 0) return { verdict: no('Progressing', message), requeueAfter: left };
-  return { verdict: no('ConfigNotConfirmed', `${message}${hint(behind)}`), requeueAfter: null };
+  return patience(input) > 0 ? no('Progressing', message) : no('ConfigNotConfirmed', `${message}${hint(behind)}`);
+}
+
+/** Milliseconds until a configuration that is on its way is late. */
+export function patience({ gateway, now }: GatewayInput): number {
+  return (since(gateway.status?.conditions, 'Programmed', 'False') ?? now) + PATIENCE - now;
 }
 
 function hint(behind: readonly PodView[]): string {

@@ -52,7 +52,7 @@ export function childKeys(gateway: Gateway): readonly string[] {
     `Service/${service}`,
     `Service/${peers}`,
     `NetworkPolicy/${name}`,
-    `${isStateful(gateway.spec) ? 'StatefulSet' : 'Deployment'}/${workload}`,
+    `${workloadKind(gateway.spec)}/${workload}`,
     `PodDisruptionBudget/${name}`,
     ...(gateway.spec.autoscaling === undefined ? [] : [`HorizontalPodAutoscaler/${name}`]),
   ];
@@ -61,6 +61,10 @@ export function childKeys(gateway: Gateway): readonly string[] {
 /** Whether the spool outlives the pod. */
 export function isStateful(spec: Gateway['spec']): boolean {
   return spec.audit.spool.volumeClaimTemplate !== undefined;
+}
+
+export function workloadKind(spec: Gateway['spec']): 'Deployment' | 'StatefulSet' {
+  return isStateful(spec) ? 'StatefulSet' : 'Deployment';
 }
 
 export const GATEWAY_LABEL = 'postern.dev/gateway';

@@ -1,10 +1,11 @@
 import { canonicalJson } from '../../gateway/config/canonical.ts';
 import { attachments } from './attachments.ts';
 import { children } from './children/children.ts';
+import { handover } from './children/scaling.ts';
 import { type Draft, draft, type Live, timed, type Verdict } from './conditions.ts';
 import { type Configuration, configure } from './configuration.ts';
-import { commonRevision } from './confirmation.ts';
-import { accepted, programmed, ready, resolvedRefs } from './gateway-conditions.ts';
+import { commonRevision, confirm } from './confirmation.ts';
+import { accepted, patience, programmed, ready, resolvedRefs } from './gateway-conditions.ts';
 import { childNames, selectorLabels } from './names.ts';
 import { refOf } from './problems.ts';
 import type { GatewayInput, GatewayPlan, Published } from './types.ts';
@@ -19,19 +20,24 @@ export function plan(input: GatewayInput): GatewayPlan {
   const verdicts: readonly (readonly [string, Verdict])[] = [
     ['Accepted', acceptance],
     ['ResolvedRefs', refs],
-    ['Programmed', program.verdict],
-    ['Ready', ready(input, [acceptance, refs, program.verdict])],
+    ['Programmed', program],
+    ['Ready', ready(input, [acceptance, refs, program])],
   ];
   const { generation } = refOf(input.gateway);
   const drafts = verdicts.map(([type, verdict]): Draft => draft(type, verdict, generation));
-  const waits = [program.requeueAfter, expiry(input)].filter((wait) => wait !== null);
+  const attached = attachments(input, configuration, acceptance);
+  const waits = [
+    confirm(input, targetOf(input, configuration)).settles,
+    expiry(input),
+    isUnderWay([program, ...attached.flatMap(({ conditions }) => conditions)]) ? patience(input) : null,
+  ].filter((wait): wait is number => wait !== null && wait > 0);
   return {
     children: publish === null ? [] : children(input, publish),
     handover: publish === null ? null : handover(input),
     prune: publish !== null,
     publish,
     status: status(input, configuration, publish, drafts),
-    attachments: attachments(input, configuration, acceptance),
+    attachments: attached,
     requeueAfter: waits.length === 0 ? null : Math.min(...waits),
     events: events(drafts, input.gateway.status?.conditions),
   };
@@ -46,19 +52,6 @@ function choose({ published, now }: GatewayInput, configuration: Configuration):
   return { document, revision, sequence: Math.max((published?.sequence ?? 0) + 1, now) };
 }
 
-/** The number of pods as it is, while an autoscaler is about to take over. */
-function handover({ gateway, workload, autoscaled }: GatewayInput): GatewayPlan['handover'] {
-  if (gateway.spec.autoscaling === undefined || workload === null || autoscaled) return null;
-  const kind = gateway.spec.audit.spool.volumeClaimTemplate === undefined ? 'Deployment' : 'StatefulSet';
-  const { namespace } = gateway.metadata;
-  return {
-    apiVersion: 'apps/v1',
-    kind,
-    metadata: { name: childNames(gateway).workload, namespace },
-    spec: { replicas: workload.wanted },
-  };
-}
-
 function status(
   input: GatewayInput,
   configuration: Configuration,
@@ -68,8 +61,7 @@ function status(
   const { gateway, workload, now } = input;
   const { name, namespace } = gateway.metadata;
   const inForce = publish ?? input.published;
-  const target = configuration.kind === 'Good' ? configuration.revision : (input.published?.revision ?? '');
-  const revision = commonRevision(input, target);
+  const revision = commonRevision(input, targetOf(input, configuration));
   const selector = Object.entries(selectorLabels(name)).map(([key, value]) => `${key}=${value}`);
   return {
     observedGeneration: refOf(gateway).generation,
@@ -85,10 +77,23 @@ function status(
   };
 }
 
-/** Milliseconds until the next policy expires; null: none does. */
+/** The revision that pods are to run. */
+function targetOf({ published }: GatewayInput, configuration: Configuration): string {
+  return configuration.kind === 'Good' ? configuration.revision : (published?.revision ?? '');
+}
+
+/** Whether something is on its way, which is late after a while. */
+function isUnderWay(verdicts: readonly Pick<Verdict, 'reason'>[]): boolean {
+  return verdicts.some(({ reason }) => reason === 'Progressing');
+}
+
+/** Timers do not go further than some weeks. */
+const DAY = 24 * 60 * 60_000;
+
+/** Milliseconds until the next policy expires, at most a day; null: none does. */
 function expiry({ policies, now }: GatewayInput): number | null {
   const times = policies.map(({ spec }) => Date.parse(spec.expiresAt ?? '') - now).filter((left) => left > 0);
-  return times.length === 0 ? null : Math.min(...times);
+  return times.length === 0 ? null : Math.min(DAY, ...times);
 }
 
 /** Told where a condition has changed, unless it only says that something is on its way. */

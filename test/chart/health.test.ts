@@ -1,3 +1,4 @@
+import { Environment } from '@marcbachmann/cel-js';
 import { lauxlib, lua, lualib, to_jsstring, to_luastring } from 'fengari';
 import { expect, test } from 'vitest';
 import type { Condition } from '../../operator/api/conditions.ts';
@@ -31,6 +32,23 @@ function health(object: unknown): { status: string; message: string } {
   return { status, message };
 }
 
+const [{ spec: flux }] = manifests('examples/gitops/flux.yaml');
+const cel = new Environment({ unlistedVariablesAreDyn: true });
+const [first] = flux.healthCheckExprs;
+
+/** What Flux makes of an object: a field that is not there means that it waits. */
+function kustomized(given: object): string {
+  const holds = (expression: string): boolean => {
+    try {
+      return cel.evaluate(expression, { ...given }) === true;
+    } catch {
+      return false;
+    }
+  };
+  if (holds(first.current)) return 'Healthy';
+  return holds(first.failed) ? 'Degraded' : 'Progressing';
+}
+
 type Known = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
 const condition = (type: string, status: Known['status'], reason: Known['reason'], message = ''): Known => ({
   type,
@@ -46,6 +64,10 @@ const object = (conditions: readonly Known[] | null, observedGeneration = 2) => 
 test('there is one script, for each kind that people write', () => {
   expect(Object.keys(data)).toEqual(KINDS.map((kind) => `resource.customizations.health.postern.dev_${kind}`));
   expect(new Set(Object.values(data)).size).toBe(1);
+  const { current, failed } = first;
+  expect(flux.healthCheckExprs).toEqual(
+    KINDS.map((kind) => ({ apiVersion: 'postern.dev/v1alpha1', kind, current, failed })),
+  );
 });
 
 test.each<[string, object, string, string]>([
@@ -107,4 +129,6 @@ test.each<[string, object, string, string]>([
   ],
 ])('%s', (_, given, status, message) => {
   expect(health(given)).toEqual({ status, message });
+  // Flux knows nothing of pausing.
+  if (status !== 'Suspended') expect(kustomized(given)).toBe(status);
 });

@@ -54,6 +54,11 @@ async function sessionOf(user: string): Promise<OpenSession | undefined> {
   return (await list()).sessions.find((one) => one.user === user);
 }
 
+async function sleeping(): Promise<number> {
+  const text = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
+  return (await server.query(text)).length;
+}
+
 async function events(): Promise<string> {
   const names = (await readdir(gateway.dataDirectory, { recursive: true })).filter((name) => name.endsWith('.ndjson'));
   const texts = await Promise.all(names.sort().map((name) => readFile(path.join(gateway.dataDirectory, name), 'utf8')));
@@ -117,7 +122,7 @@ describe('the sessions of a gateway', () => {
     await client.end().catch(() => {});
   });
 
-  test('one is ended in the middle of a statement: 57P01, the statement is cancelled, the record says who ended it', async () => {
+  test('one is ended in the middle of a statement: 57P01, the server stops, the record says who ended it', async () => {
     const [client, other] = [await connect('tom@example.com'), await connect('tim@example.com')];
     const failed = client.query('SELECT pg_sleep(60)').catch((error: { code: string }) => error.code);
     await expect.poll(async () => (await sessionOf('tom@example.com'))?.state).toBe('Active');
@@ -144,6 +149,9 @@ describe('a drain that is asked for', () => {
     const [idle, busy] = [await connect('ida@example.com'), await connect('ben@example.com')];
     const [idleEnd, busyEnd] = [once(idle, 'error'), once(busy, 'error')];
     await busy.query('BEGIN');
+    const stuck = await connect('sam@example.com');
+    const stuckEnd = stuck.query('SELECT pg_sleep(60)').catch((error: { code: string }) => error.code);
+    await expect.poll(sleeping).toBe(1);
     const answer = requestOver(gateway.adminSocket, 'POST', '/drain?grace=1');
     const ready = async () => (await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`)).status;
     await expect.poll(ready).toBe(503);
@@ -158,6 +166,8 @@ describe('a drain that is asked for', () => {
     const lines = (await answer).body.trim().split('\n');
     expect(lines.at(-1)).toBe('{"sessions":0,"drained":true}');
     expect(await gateway.ended).toBe(0);
+    expect(await stuckEnd).toBe('57P01');
+    expect(await sleeping()).toBe(0);
     expect(existsSync(gateway.adminSocket)).toBe(false);
     expect(await events()).toMatch(/"log_stop"/);
   });

@@ -164,7 +164,7 @@ const STATES: Readonly<Record<string, State>> = {
       talk.settle();
       talk.send(frontend.encodeCopyDone());
     },
-    but: { CopyData: 'waits' },
+    but: { ...everything('waits', ['CopyData', 'Terminate']) },
   },
   'in copy-out': {
     enter: (talk) => {
@@ -172,7 +172,7 @@ const STATES: Readonly<Record<string, State>> = {
       talk.serve();
       talk.answer();
     },
-    but: { CopyData: 'waits' },
+    but: { ...everything('waits', ['CopyData', 'Terminate']) },
   },
   'with a result being cut': {
     enter: (talk) => {
@@ -188,7 +188,6 @@ const STATES: Readonly<Record<string, State>> = {
       ...everything('waits', ALL),
       ...everything('forwarded', ['CopyDone', 'CopyFail']),
       ...everything('error', ['of an unknown type']),
-      Terminate: 'ends',
     },
   },
   'waiting for the parser': {

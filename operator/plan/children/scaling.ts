@@ -1,5 +1,5 @@
-import { childNames, isStateful, selectorLabels } from '../names.ts';
-import type { Child, GatewayInput } from '../types.ts';
+import { childNames, selectorLabels, workloadKind } from '../names.ts';
+import type { Child, GatewayInput, GatewayPlan } from '../types.ts';
 import { child } from './child.ts';
 
 type Gateway = GatewayInput['gateway'];
@@ -26,11 +26,10 @@ export function autoscaler(gateway: Gateway): readonly Child[] {
   const { autoscaling } = gateway.spec;
   if (autoscaling === undefined) return [];
   const { minReplicas, maxReplicas, targetCPU } = autoscaling;
-  const kind = isStateful(gateway.spec) ? 'StatefulSet' : 'Deployment';
   return [
     child(gateway, 'autoscaling/v2', 'HorizontalPodAutoscaler', gateway.metadata.name, {
       spec: {
-        scaleTargetRef: { apiVersion: 'apps/v1', kind, name: childNames(gateway).workload },
+        scaleTargetRef: { apiVersion: 'apps/v1', kind: workloadKind(gateway.spec), name: childNames(gateway).workload },
         minReplicas,
         maxReplicas,
         metrics: [
@@ -56,5 +55,21 @@ export function wantedPods({ spec }: Gateway, workload: GatewayInput['workload']
   const { autoscaling, replicas } = spec;
   if (autoscaling === undefined) return replicas;
   const { minReplicas, maxReplicas } = autoscaling;
-  return Math.min(maxReplicas, Math.max(minReplicas, workload?.replicas ?? minReplicas));
+  return Math.min(maxReplicas, Math.max(minReplicas, workload?.wanted ?? minReplicas));
+}
+
+/** The number of pods as it is, while an autoscaler is about to take over; null: nothing is handed over. */
+export function handover({
+  gateway,
+  workload,
+  autoscaled,
+}: Pick<GatewayInput, 'gateway' | 'workload' | 'autoscaled'>): GatewayPlan['handover'] {
+  const { namespace } = gateway.metadata;
+  if (gateway.spec.autoscaling === undefined || workload === null || autoscaled) return null;
+  return {
+    apiVersion: 'apps/v1',
+    kind: workloadKind(gateway.spec),
+    metadata: { name: childNames(gateway).workload, namespace },
+    spec: { replicas: workload.wanted },
+  };
 }
