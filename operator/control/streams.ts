@@ -63,7 +63,7 @@ export class Streams {
     if (others.length > PER_POD) others[0]!.stream.end('Replaced');
     metrics.streamOpened();
     log.info(fieldsOf(pod), 'a gateway has opened its control stream');
-    this.#push(entry);
+    this.#push(entry, this.#options.documents.current(pod.namespace, pod.gateway));
   }
 
   close(): void {
@@ -73,14 +73,14 @@ export class Streams {
   }
 
   #publish(namespace: string, gateway: string): void {
-    for (const entry of this.#entries) {
-      if (entry.pod.namespace === namespace && entry.pod.gateway === gateway) this.#push(entry);
-    }
+    const entries = [...this.#entries].filter(({ pod }) => pod.namespace === namespace && pod.gateway === gateway);
+    if (entries.length === 0) return;
+    const document = this.#options.documents.current(namespace, gateway);
+    for (const entry of entries) this.#push(entry, document);
   }
 
-  #push(entry: Entry): void {
-    const { documents, metrics, monotonic } = this.#options;
-    const document = documents.current(entry.pod.namespace, entry.pod.gateway);
+  #push(entry: Entry, document: PublishedDocument | null): void {
+    const { metrics, monotonic } = this.#options;
     if (document === null || isSame(entry.sent?.document, document)) return;
     entry.sent = { document, at: monotonic(), confirmed: false };
     entry.stream.push(this.#lineOf(`${entry.pod.namespace}/${entry.pod.gateway}`, document));
