@@ -61,7 +61,7 @@ describe.each(RENDERED)('%s', (path) => {
       expect(Object.keys(selector)).not.toContain('app.kubernetes.io/instance');
     }
     // A gateway's pods are not the operator's: the Service of the control port must not find them.
-    expect(labels['app.kubernetes.io/name']).toBe('postern-operator');
+    expect(labels['app.kubernetes.io/name']).toBe('postern');
   });
 
   test('liveness does not hang on readiness, and both are asked', () => {
