@@ -7,7 +7,7 @@ import { ConfigSource } from '../gateway/config/source.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { createLogger } from '../gateway/telemetry/logs.ts';
 import { loadProject, type Project } from './project.ts';
-import { CommandError } from './usage.ts';
+import { CommandError, report } from './usage.ts';
 import { watchFiles } from './watch.ts';
 
 export interface DevOptions {
@@ -38,13 +38,16 @@ export async function dev(options: DevOptions): Promise<number> {
     host: '127.0.0.1',
     ports: options.ports,
     adminPort: options.adminPort,
+    adminSocket: null,
     peersPort: null,
     peers: [],
+    control: null,
     log,
   });
   for (const { name, authentication } of first.document.listeners) {
     console.log(`listener ${name} (${authentication}) on 127.0.0.1:${gateway.ports.get(name)}`);
   }
+  for (const notice of first.unenforced) console.error(notice);
   console.log(`metrics and health on http://127.0.0.1:${gateway.adminPort}; audit log in ${directory}`);
   const reload = (): void => {
     const next = loadWhole(options);
@@ -57,7 +60,9 @@ export async function dev(options: DevOptions): Promise<number> {
     secrets = next.secrets;
     const before = config.current.revision;
     const { revision } = config.offer(next.document);
-    if (revision !== before) console.log(`revision ${revision.slice(0, 12)} is in force`);
+    if (revision === before) return;
+    console.log(`revision ${revision.slice(0, 12)} is in force`);
+    for (const notice of next.unenforced) console.error(notice);
   };
   const watcher = watchFiles(options.files, reload);
   await new Promise<void>((resolve) => {
@@ -74,11 +79,4 @@ export async function dev(options: DevOptions): Promise<number> {
 function loadWhole({ files, gateway }: DevOptions): Project {
   const project = loadProject(files, gateway);
   return project.ok && project.missing.length > 0 ? { ok: false, errors: project.missing } : project;
-}
-
-/** Prints every problem; the exit code for bad input. */
-export function report(errors: readonly string[]): number {
-  for (const error of errors) console.error(error);
-  console.error(`${errors.length} problem${errors.length === 1 ? '' : 's'}`);
-  return 1;
 }

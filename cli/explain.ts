@@ -3,6 +3,7 @@ import type { ConfigDocument, SecretSource } from '../gateway/config/document.ts
 import type { Identity } from '../gateway/identity/identity.ts';
 import type { Decision, EffectivePolicies } from '../gateway/policy/decision.ts';
 import { effectivePolicies, pickRole, selectPolicies } from '../gateway/policy/effective.ts';
+import { maskFor, maskRefusal } from '../gateway/policy/masks.ts';
 import { type MatchingRule, matchingRules } from '../gateway/policy/matching.ts';
 import { unreadFacts } from '../gateway/session/judge.ts';
 import type { Facts, Place, RawStatement } from '../gateway/sql/facts.ts';
@@ -55,6 +56,8 @@ export async function explain(
   const asked = { user: options.role ?? options.user, database: options.database };
   const picked = pickRole(document.policies, identity, asked, now);
   if (!picked.ok) return { kind: 'Refused', message: noRole(options, picked.offered) };
+  const rule = maskFor(document.masks, identity);
+  if (rule !== null) return { kind: 'Refused', message: `28000: ${maskRefusal(rule, identity).message}` };
   const { role, database } = picked;
   const effective = effectivePolicies(selectPolicies(document.policies, identity, database, now), role);
   const catalog = options.server ? await readCatalog(document, secrets, database) : null;

@@ -4,12 +4,11 @@ import { type Document, isMap, isScalar, isSeq, LineCounter, parseAllDocuments }
 import { isObject } from '../operator/api/schemas.ts';
 import { isYaml } from './watch.ts';
 
-/** One object of a manifest file, with the way back to its lines. */
+/** One object, of a manifest file or of a cluster, with the way back to where it is. */
 export interface Loaded {
-  readonly file: string;
   readonly value: Readonly<Record<string, unknown>>;
-  /** Line of a field such as `spec.rules[2].action`, or of what stands nearest above it. */
-  line(path: string): number;
+  /** `file:line` of a field such as `spec.rules[2].action`, or of what stands nearest above it. */
+  where(path: string): string;
 }
 
 export interface LoadedFiles {
@@ -18,22 +17,34 @@ export interface LoadedFiles {
   readonly errors: readonly string[];
 }
 
-/** Reads YAML files, and the .yaml and .yml files of directories; `-f` of kubectl. */
+const STDIN = '-';
+
+/** Reads YAML files, the .yaml and .yml files of directories, and the standard input for `-`; `-f` of kubectl. */
 export function loadManifests(paths: readonly string[]): LoadedFiles {
   const objects: Loaded[] = [];
   const errors: string[] = [];
   for (const file of paths.flatMap((path) => listFiles(path, errors))) {
     const lines = new LineCounter();
-    const documents = parseAllDocuments(readFileSync(file, 'utf8'), { lineCounter: lines, uniqueKeys: true });
+    const documents = parseAllDocuments(readFileSync(file === STDIN ? 0 : file, 'utf8'), {
+      lineCounter: lines,
+      uniqueKeys: true,
+    });
     for (const document of documents) {
       if (!('contents' in document)) continue;
       const found = readDocument(document, (offset) => lines.linePos(offset).line);
-      if (found.kind === 'Object')
-        objects.push({ file, value: found.value, line: (path) => lineOf(document, lines, path) });
+      const where = (path: string): string => `${file}:${lineOf(document, lines, path)}`;
+      if (found.kind === 'Object') objects.push(...itemsOf({ value: found.value, where }));
       else errors.push(...found.errors.map(({ line, message }) => `${file}:${line}: ${message}`));
     }
   }
   return { objects, errors };
+}
+
+/** The items of a list, as kubectl writes several objects; else the object itself. */
+function itemsOf(loaded: Loaded): readonly Loaded[] {
+  const { kind, items } = loaded.value;
+  if (!String(kind).endsWith('List') || !Array.isArray(items) || !items.every(isObject)) return [loaded];
+  return items.map((value, i) => ({ value, where: (path) => loaded.where(`items[${i}].${path}`) }));
 }
 
 type Read =
@@ -66,6 +77,7 @@ function plain(document: Document.Parsed): unknown {
 }
 
 function listFiles(path: string, errors: string[]): string[] {
+  if (path === STDIN) return [path];
   try {
     if (!statSync(path).isDirectory()) return [path];
     return readdirSync(path)

@@ -1,12 +1,15 @@
 import type { ConfigDocument, Policy } from '../gateway/config/document.ts';
+import { unenforced } from '../gateway/config/unenforced.ts';
+import type { Unmatched } from '../gateway/policy/unmatched.ts';
 import type { FieldError } from '../operator/api/problem.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
 import { checkManifest, type Manifest } from '../operator/api/validate.ts';
 import { compile } from '../operator/plan/compile.ts';
+import type { ClusterIssuer } from '../operator/plan/gateway.ts';
 import { compilePolicy } from '../operator/plan/policy.ts';
 import type { Problem } from '../operator/plan/problems.ts';
-import { type Loaded, loadManifests } from './manifests.ts';
+import { type Loaded, type LoadedFiles, loadManifests } from './manifests.ts';
 import { checkSecrets, readSecrets, type Secrets } from './secrets.ts';
 
 /** A directory of manifests, checked and compiled. */
@@ -17,8 +20,10 @@ export type Project =
       readonly secrets: Secrets;
       /** Secrets that are named and not there, said like problems: a gateway needs them, good manifests do not. */
       readonly missing: readonly string[];
+      /** What a gateway will not do of it, and does in its place, said like problems. */
+      readonly unenforced: readonly string[];
       /** `file:line: kind/name: field: message` for a policy of the document. */
-      readonly say: (policy: Policy, path: string, message: string) => string;
+      readonly say: (found: Unmatched) => string;
     }
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
@@ -35,11 +40,16 @@ export type Proposal =
 
 /** Reads, validates and compiles what belongs to one gateway; `name` is needed only where there are several. */
 export function loadProject(paths: readonly string[], name: string | null): Project {
-  const read = readManifests(paths);
+  return projectOf(loadManifests(paths), name, null);
+}
+
+/** The same of objects that have been read. */
+export function projectOf(files: LoadedFiles, name: string | null, cluster: ClusterIssuer | null): Project {
+  const read = check(files);
   if (!read.ok) return read;
   const gateway = choose([...read.ours.keys()], name);
   if (typeof gateway === 'string') return { ok: false, errors: [gateway] };
-  return build(gateway, read);
+  return build(gateway, read, cluster);
 }
 
 /**
@@ -47,11 +57,12 @@ export function loadProject(paths: readonly string[], name: string | null): Proj
  * are meant.
  */
 export function loadProposal(paths: readonly string[], name: string | null, needed: boolean): Proposal {
-  const read = readManifests(paths);
+  const files = loadManifests(paths);
+  const read = check(files);
   if (!read.ok) return read;
   const manifests = [...read.ours.keys()];
   if (ofKind(manifests, 'PostgresGateway').length > 0 || needed) {
-    const project = loadProject(paths, name);
+    const project = projectOf(files, name, null);
     return project.ok ? { ok: true, policies: project.document.policies, project } : project;
   }
   const policies = ofKind(manifests, 'AccessPolicy').filter(
@@ -71,12 +82,11 @@ type Read =
   | { readonly ok: true; readonly ours: ReadonlyMap<Manifest, Loaded>; readonly objects: readonly Loaded[] }
   | { readonly ok: false; readonly errors: readonly string[] };
 
-function readManifests(paths: readonly string[]): Read {
-  const { objects, errors } = loadManifests(paths);
+function check({ objects, errors }: LoadedFiles): Read {
   const found = [...errors, ...duplicates(objects)];
   const ours = new Map<Manifest, Loaded>();
   for (const loaded of objects.filter(isOurs)) {
-    const checked = checkManifest(withNamespace(loaded.value));
+    const checked = checkManifest(withDefaults(loaded.value));
     if (checked.ok) ours.set(checked.manifest, loaded);
     else found.push(...checked.errors.map(({ path, message }) => describe(loaded, path, message)));
   }
@@ -95,14 +105,19 @@ function choose(manifests: readonly Manifest[], name: string | null): PostgresGa
   return `no PostgresGateway ${name} is among the manifests${names === '' ? '' : `; there is ${names}`}`;
 }
 
-function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Project {
+function build(
+  gateway: PostgresGateway,
+  read: Read & { readonly ok: true },
+  clusterIssuer: ClusterIssuer | null,
+): Project {
   const { ours, objects } = read;
   const manifests = [...ours.keys()];
   const plan = compile({
     gateway,
     policies: ofKind(manifests, 'AccessPolicy'),
     maskingRules: ofKind(manifests, 'MaskingRule'),
-    clusterIssuer: null,
+    clusterIssuer,
+    pods: 1,
   });
   const errors = [
     ...describeAll(plan.problems, read),
@@ -110,14 +125,27 @@ function build(gateway: PostgresGateway, read: Read & { readonly ok: true }): Pr
       describe(ours.get(request)!, 'kind', 'AccessRequest is not available in this version: nobody can approve yet'),
     ),
   ];
+  if (plan.document === null) return { ok: false, errors };
   const secrets = readSecrets(objects, gateway.metadata.namespace);
-  const { missing, incomplete } = checkSecrets(gateway, secrets);
+  const { missing, incomplete } = checkSecrets(plan.document, secrets);
   const said = ({ path, message }: FieldError) => describe(ours.get(gateway)!, path, message);
   errors.push(...incomplete.map(said));
-  if (plan.document === null || errors.length > 0) return { ok: false, errors };
-  const say = ({ namespace, name }: Policy, path: string, message: string) =>
-    describeAll([{ object: { kind: 'AccessPolicy', namespace, name, generation: 1 }, path, message }], read)[0]!;
-  return { ok: true, document: plan.document, secrets, missing: missing.map(said), say };
+  if (errors.length > 0) return { ok: false, errors };
+  const say = ({ path, message, ...object }: Unmatched) =>
+    describeAll([{ object: { ...object, generation: 1 }, path, message }], read)[0]!;
+  const notices = unenforced(plan.document).map(({ reason, ...object }) => ({
+    object: { ...object, generation: 1 },
+    path: '',
+    message: reason,
+  }));
+  return {
+    ok: true,
+    document: plan.document,
+    secrets,
+    missing: missing.map(said),
+    unenforced: describeAll(notices, read),
+    say,
+  };
 }
 
 function describeAll(problems: readonly Problem[], { ours }: Read & { readonly ok: true }): string[] {
@@ -136,7 +164,8 @@ function isOurs({ value }: Loaded): boolean {
   return String(value.apiVersion).startsWith('postern.dev/') || SCHEMAS.has(String(value.kind));
 }
 
-function withNamespace(value: Loaded['value']): Record<string, unknown> {
+/** What the operator has written into it is not of the manifest, whatever its version knew. */
+function withDefaults({ status: _, ...value }: Loaded['value']): Record<string, unknown> {
   return { ...value, metadata: { namespace: 'default', ...(value.metadata as object | undefined) } };
 }
 
@@ -146,7 +175,7 @@ function key({ kind, metadata }: Manifest): string {
 
 function describe(loaded: Loaded, path: string, message: string): string {
   const { kind, metadata } = loaded.value as { kind?: string; metadata?: { name?: string } };
-  return `${loaded.file}:${loaded.line(path)}: ${kind}/${metadata?.name}: ${path === '' ? '' : `${path}: `}${message}`;
+  return `${loaded.where(path)}: ${kind}/${metadata?.name}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
 function duplicates(objects: readonly Loaded[]): string[] {
@@ -154,7 +183,7 @@ function duplicates(objects: readonly Loaded[]): string[] {
   return objects.flatMap((loaded) => {
     const { kind, metadata } = loaded.value as { kind?: string; metadata?: { name?: string; namespace?: string } };
     const id = `${kind}/${metadata?.namespace ?? 'default'}/${metadata?.name}`;
-    if (seen.has(id)) return [`${loaded.file}:${loaded.line('metadata.name')}: ${id} is there twice`];
+    if (seen.has(id)) return [`${loaded.where('metadata.name')}: ${id} is there twice`];
     seen.add(id);
     return [];
   });

@@ -2,15 +2,24 @@ import type { MatchingRule } from '../gateway/policy/matching.ts';
 import type { Facts, FunctionUse, RelationUse, SettingChange } from '../gateway/sql/facts.ts';
 import type { Explained, ExplainOptions, Explanation } from './explain.ts';
 
-/** For people. */
-export function renderExplanation(explanation: Explanation, { user, groups, server }: ExplainOptions): string {
+export function allowed(explanation: Explanation): boolean {
+  if (explanation.kind === 'Refused') return false;
+  return explanation.statements.every(({ decision }) => decision.verdict === 'Allow');
+}
+
+/** For people; `why` something had to be assumed. */
+export function renderExplanation(
+  explanation: Explanation,
+  { user, groups, server }: ExplainOptions,
+  why = 'as no database was asked (--server does)',
+): string {
   if (explanation.kind === 'Refused') return explanation.message;
   const { gateway, role, database, statements, assumptions } = explanation;
   const whose = groups.length === 0 ? user : `${user} (${groups.join(', ')})`;
   const lines = [`${whose} as role ${role} on database ${database} of gateway ${gateway}`];
   for (const statement of statements) lines.push('', ...renderStatement(statement));
   if (assumptions.length > 0) {
-    lines.push('', 'Assumed, as no database was asked (--server does):', ...assumptions.map((one) => `  ${one}`));
+    lines.push('', `Assumed, ${why}:`, ...assumptions.map((one) => `  ${one}`));
   }
   if (server) lines.push('', 'Names as a session with the default search_path finds them.');
   return lines.join('\n');

@@ -1,7 +1,7 @@
 import { readReceiver } from '../gateway/alerts/receiver.ts';
-import type { SecretSource } from '../gateway/config/document.ts';
+import type { ConfigDocument, SecretSource } from '../gateway/config/document.ts';
+import { missingSecrets } from '../gateway/config/secret-uses.ts';
 import type { FieldError } from '../operator/api/problem.ts';
-import type { PostgresGateway } from '../operator/api/types.generated.ts';
 import type { Loaded } from './manifests.ts';
 
 export interface Secrets extends SecretSource {
@@ -26,57 +26,23 @@ export function readSecrets(objects: readonly Loaded[], namespace: string): Secr
   return { has: (secret) => secrets.has(secret), read: (secret, name) => secrets.get(secret)?.get(name) };
 }
 
-interface Wanted {
-  readonly path: string;
-  readonly secret: string;
-  readonly keys: readonly string[];
-}
-
-/** Secrets that the gateway names: those that are not there, and those that lack a key. */
+/** Secrets that a gateway reads: those that are not there, and those that lack a key or cannot be used. */
 export function checkSecrets(
-  gateway: PostgresGateway,
+  document: ConfigDocument,
   secrets: Secrets,
 ): { readonly missing: readonly FieldError[]; readonly incomplete: readonly FieldError[] } {
-  const wanted = wantedBy(gateway);
-  const missing = wanted
+  const absent = missingSecrets(document, secrets);
+  const missing = absent
     .filter(({ secret }) => !secrets.has(secret))
     .map(({ path, secret }) => ({ path, message: `Secret ${secret} is not among the manifests` }));
-  const incomplete = wanted
+  const incomplete = absent
     .filter(({ secret }) => secrets.has(secret))
-    .flatMap(({ path, secret, keys }) =>
-      keys
-        .filter((key) => secrets.read(secret, key) === undefined)
-        .map((key) => ({ path, message: `Secret ${secret} has no key ${key}` })),
-    );
-  return { missing, incomplete: [...incomplete, ...unusable(gateway, secrets)] };
-}
-
-/** The Secret that tells where alerts go, if it cannot be used. */
-function unusable({ spec }: PostgresGateway, secrets: Secrets): readonly FieldError[] {
-  const name = spec.audit?.alerts?.webhookSecretRef?.name;
-  if (name === undefined || !secrets.has(name)) return [];
-  const receiver = readReceiver(secrets, name);
-  return typeof receiver === 'string' ? [{ path: 'spec.audit.alerts.webhookSecretRef', message: receiver }] : [];
-}
-
-function wantedBy({ spec }: PostgresGateway): Wanted[] {
-  const { upstream, tls, identity, audit } = spec;
-  const authority = (path: string, reference: { name: string; key: string } | undefined): Wanted[] =>
-    reference === undefined ? [] : [{ path: `${path}.caSecretRef`, secret: reference.name, keys: [reference.key] }];
-  return [
-    ...upstream.roles.map(({ secretRef }, i) => ({
-      path: `spec.upstream.roles[${i}].secretRef`,
-      secret: secretRef.name,
-      keys: ['password'],
-    })),
-    ...authority('spec.upstream.tls', upstream.tls.caSecretRef),
-    ...(tls.secretRef === undefined
-      ? []
-      : [{ path: 'spec.tls.secretRef', secret: tls.secretRef.name, keys: ['tls.crt', 'tls.key'] }]),
-    ...(audit?.alerts?.webhookSecretRef === undefined
-      ? []
-      : [{ path: 'spec.audit.alerts.webhookSecretRef', secret: audit.alerts.webhookSecretRef.name, keys: [] }]),
-    ...authority('spec.identity.certificates', identity.certificates?.caSecretRef),
-    ...(identity.issuers ?? []).flatMap(({ caSecretRef }, i) => authority(`spec.identity.issuers[${i}]`, caSecretRef)),
-  ];
+    .flatMap(({ path, secret, keys }) => keys.map((key) => ({ path, message: `Secret ${secret} has no key ${key}` })));
+  const { alerts } = document.audit;
+  const at = 'spec.audit.alerts.webhookSecretRef';
+  if (alerts === null || absent.some(({ path }) => path === at)) return { missing, incomplete };
+  const receiver = readReceiver(secrets, alerts.secret);
+  return typeof receiver === 'string'
+    ? { missing, incomplete: [...incomplete, { path: at, message: receiver }] }
+    : { missing, incomplete };
 }

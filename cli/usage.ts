@@ -60,3 +60,20 @@ export function readPort(text: string, option: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new UsageError(`--${option} ${text}: that is no port`);
   return Number(text);
 }
+
+export function readOutput(values: Values): 'text' | 'json' {
+  const output = one(values, 'output') ?? 'text';
+  if (output !== 'text' && output !== 'json') throw new UsageError(`--output ${output}: text or json`);
+  return output;
+}
+
+export function noMore(positionals: readonly string[]): void {
+  if (positionals.length > 0) throw new UsageError(`unexpected argument "${positionals[0]}"`);
+}
+
+/** Prints every problem; the exit code for bad input. */
+export function report(errors: readonly string[]): number {
+  for (const error of errors) console.error(error);
+  console.error(`${errors.length} problem${errors.length === 1 ? '' : 's'}`);
+  return 1;
+}

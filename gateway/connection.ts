@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { followActivity } from './activity.ts';
 import type { SessionContext } from './audit/record.ts';
 import type { Listener } from './config/document.ts';
 import { createEnvironment, followPolicies, type Principal } from './environment.ts';
@@ -16,6 +17,7 @@ import { UpstreamError } from './net/upstream-error.ts';
 import { observeSession } from './observe.ts';
 import { pickRole } from './policy/effective.ts';
 import { limiting } from './policy/limits.ts';
+import { maskFor, maskRefusal } from './policy/masks.ts';
 import type { Pins } from './session/environment.ts';
 import { startupSettings } from './startup-settings.ts';
 import {
@@ -98,7 +100,7 @@ function admit(
   gateway: GatewayParts,
   identity: Identity,
   { startup }: Startup,
-): Admitted | (Refusal & { reason: 'UnknownRole' | 'NoPolicy' | 'LimitReached' }) {
+): Admitted | (Refusal & { reason: 'UnknownRole' | 'NoPolicy' | 'Masked' | 'LimitReached' }) {
   const { document } = gateway.revision();
   const now = gateway.now();
   const picked = pickRole(document.policies, identity, { user: startup.user, database: startup.database }, now);
@@ -115,6 +117,8 @@ function admit(
         : `Connect as one of: ${picked.offered.join(', ')}.`,
     };
   }
+  const rule = maskFor(document.masks, identity);
+  if (rule !== null) return { reason: 'Masked', code: '28000', ...maskRefusal(rule, identity) };
   const { effective } = followPolicies(gateway, { identity, ...picked })(now);
   const settings = startupSettings(startup.parameters, effective);
   if (!settings.ok) return { reason: 'NoPolicy', code: '42501', message: settings.message, hint: settings.hint };
@@ -127,7 +131,7 @@ function admit(
       reason: 'LimitReached',
       code: '53300',
       message: `too many connections of ${identity.username}: ${most} at a time are allowed`,
-      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
+      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity, shared by the pods of the gateway,' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
     };
   }
   return {
@@ -205,6 +209,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     server: { address: upstream.address, port: upstream.target.port, version, pid: upstream.processId },
     applicationName: upstream.parameters.get('application_name') ?? '',
   };
+  const activity = followActivity(context);
   const observer = observeSession(gateway.metrics, gateway.tracing, context);
   const leaveDatabase = gateway.catalog.use(database);
   const alert = gateway.alerts.session(context);
@@ -226,6 +231,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     cancelUpstream,
     refreshCatalog: (done) => void gateway.catalog.outdate(database).then(done),
     onRecord(record) {
+      activity.record(record);
       observer.record(record);
       alert(record);
     },
@@ -234,7 +240,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     onEnd: (reason, bytes) => {
       unregister();
       leaveDatabase();
-      gateway.sessions.remove(pump);
+      gateway.sessions.remove(pump, cancelUntilGone(upstream.socket, cancelUpstream));
       observer.end(reason);
       gateway.metrics.bytes('Downstream').inc(bytes.toClient);
       gateway.metrics.bytes('Upstream').inc(bytes.toServer);
@@ -242,9 +248,28 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
     },
   });
   const unregister = gateway.cancels.register(upstream.processId, upstream.secretKey, () => pump.cancel());
-  gateway.sessions.add(pump, { leave: session.leave, idle: () => limits(gateway, principal) });
+  const { leave } = session;
+  gateway.sessions.add(pump, { context, activity, startedAt, leave, idle: () => limits(gateway, principal) });
   welcome(socket, upstream);
   pump.start();
+}
+
+const CANCEL_AGAIN = 300;
+
+/**
+ * Resolves when the server has closed the connection of a session that is over. A cancel that came before the server
+ * had begun with the statement has found nothing to cancel, and the statement would run on for nobody: it is repeated
+ * (test: "one is ended in the middle of a statement").
+ */
+function cancelUntilGone(server: Socket, cancel: () => Promise<void>): Promise<void> {
+  if (server.closed) return Promise.resolve();
+  const timer = setInterval(() => void cancel(), CANCEL_AGAIN);
+  return new Promise((resolve) => {
+    server.once('close', () => {
+      clearInterval(timer);
+      resolve();
+    });
+  });
 }
 
 /** Milliseconds of idleness allowed now. */

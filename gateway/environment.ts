@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import type { Analyzer } from './analysis/analyzer.ts';
 import type { AuditLog } from './audit/record.ts';
 import type { Catalog } from './catalog/catalog.ts';
-import type { ConfigDocument, Revision } from './config/document.ts';
+import type { ConfigDocument, MaskRule, Revision } from './config/document.ts';
 import { isExpired } from './identity/expiry.ts';
 import type { Identity } from './identity/identity.ts';
 import { decide } from './policy/decide.ts';
 import { effectivePolicies, selectPolicies } from './policy/effective.ts';
 import { limitDenial } from './policy/limits.ts';
+import { maskFor, maskRefusal } from './policy/masks.ts';
 import { checkSetting } from './policy/settings.ts';
 import type { UsageLedger } from './policy/usage.ts';
 import type { Pins, PoliciesInForce, SessionEnvironment, SessionOver, Usage } from './session/environment.ts';
@@ -64,9 +65,24 @@ export function followPolicies(
   };
 }
 
+/** The rule in force that hides something from an identity, looked for anew only in another revision. */
+function followMasks({ revision }: Shared, identity: Identity): () => MaskRule | null {
+  let seen: Revision | null = null;
+  let rule: MaskRule | null = null;
+  return () => {
+    const present = revision();
+    if (present !== seen) {
+      seen = present;
+      rule = maskFor(present.document.masks, identity);
+    }
+    return rule;
+  };
+}
+
 export function createEnvironment(shared: Shared, principal: Principal, wake: () => void): SessionEnvironment {
   const { identity, database, serverMajor, pinned } = principal;
   const policies = followPolicies(shared, principal);
+  const masked = followMasks(shared, identity);
   /** The last answer that came late: it may be one that no cache keeps. */
   let late: { readonly text: Buffer; readonly analysis: Analysis } | null = null;
   let catalogFailed = false;
@@ -131,7 +147,7 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
       const { state } = shared.audit;
       return state.available || shared.revision().document.audit.onFailure === 'Allow' ? null : state.reason;
     },
-    over: (now) => isOver(shared.revision().document, principal, policies(now), now),
+    over: (now) => hidden(masked(), identity) ?? isOver(shared.revision().document, principal, policies(now), now),
     nonce: () => `postern_${randomBytes(16).toString('hex')}`,
   };
 }
@@ -163,6 +179,12 @@ function functionFacts(
 ): RawStatement | undefined {
   const known = catalog.snapshot(database)?.functionByOid(call.oid);
   return known === undefined ? undefined : analyzeFunctionCall(known, call.parameters);
+}
+
+/** What is to be hidden is not shown because it cannot be hidden (test: "an open session of somebody under a rule ends"). */
+function hidden(rule: MaskRule | null, identity: Identity): SessionOver | null {
+  if (rule === null) return null;
+  return { reason: 'PolicyEnded', refusal: { code: SQLSTATE.invalidAuthorization, ...maskRefusal(rule, identity) } };
 }
 
 function isOver(

@@ -6,18 +6,22 @@ import { openAuditLog } from './audit/log.ts';
 import { createStdoutSink, openStdout } from './audit/stdout.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { ConfigDocument, HostPort, SecretSource } from './config/document.ts';
+import { fixedParts } from './config/fixed-parts.ts';
 import type { ConfigSource, OfferResult } from './config/source.ts';
 import { serve } from './connection.ts';
+import type { ControlAddress } from './control/client.ts';
 import type { Shared } from './environment.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticator.ts';
 import { CancelRegistry } from './net/cancel.ts';
 import { Certificates, type CertificatesConfig } from './net/certificates.ts';
-import { ConnectionCounter, listen, listenError, type RunningListener } from './net/listener.ts';
+import { ConnectionCounter, ListenError, listen, listenError, type RunningListener } from './net/listener.ts';
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
+import { connectOperator, type Phase } from './reporting.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
+import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
 import type { createLogger } from './telemetry/logs.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { createTracing, type Tracing } from './telemetry/traces.ts';
@@ -49,9 +53,13 @@ export interface GatewayOptions {
   /** Ports in place of the document's, by listener name; 0: any free one. */
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
+  /** A Unix domain socket for administrators, and what is done when one asks for the drain; null: there is none. */
+  readonly adminSocket: { readonly path: string; readonly onDrain: (grace: number) => void } | null;
   /** Where other replicas send CancelRequests; null: there are none. */
   readonly peersPort: number | null;
   readonly peers: readonly HostPort[];
+  /** The operator's control port; null: there is no operator. */
+  readonly control: ControlAddress | null;
   readonly log: Logger;
 }
 
@@ -59,6 +67,8 @@ export interface Gateway {
   readonly ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
   readonly peersPort: number | null;
+  /** Is not ready any more, so that new connections go elsewhere; those that still come are served. */
+  retire(): void;
   /** Stops accepting, lets transactions end, ends the rest with 57P01 at the deadline. */
   drain(): Promise<void>;
 }
@@ -74,7 +84,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics();
   const stop = new AbortController();
   const parts = await createParts(options, metrics, stop.signal);
-  let draining = false;
+  let phase: Phase = 'Serving';
   const { alerts, audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
   warmCatalogs(parts);
@@ -88,7 +98,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     host: options.host,
     live: [],
     ready: [
-      { name: 'drain', check: () => (draining ? 'the gateway is being stopped' : null) },
+      { name: 'drain', check: () => (phase === 'Serving' ? null : 'the gateway is being stopped') },
       { name: 'audit', check: () => (audit.state.available ? null : audit.state.reason) },
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
     ],
@@ -96,16 +106,25 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }).catch((error: unknown) => {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
+  const socket = await openSocket(options, parts, () => phase !== 'Serving');
+  const operator = connectOperator(options.control, options.config, parts, () => phase);
+  metrics.controlStreams(() => operator.open);
+  const retire = (): void => {
+    phase = 'Draining';
+    operator.retire();
+  };
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
   return {
     ports: new Map([...listeners].map(([name, { port }]) => [name, port])),
     adminPort: admin.port,
     peersPort: peers?.port ?? null,
+    retire,
     async drain() {
-      draining = true;
+      retire();
       for (const listener of listeners.values()) listener.close();
       await sessions.drain(parts.revision().document.limits.drain);
+      phase = 'Drained';
       clearInterval(sweep);
       peers?.close();
       stop.abort();
@@ -114,10 +133,30 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
-      await admin.close();
+      await operator.close();
+      await Promise.all([admin.close(), socket?.close()]);
       metrics.close();
     },
   };
+}
+
+async function openSocket(
+  { adminSocket }: GatewayOptions,
+  { revision, sessions, now }: GatewayParts,
+  isDraining: () => boolean,
+): Promise<AdminSocket | null> {
+  if (adminSocket === null) return null;
+  const list = () => {
+    const { revision: inForce, document } = revision();
+    const gateway = `${document.gateway.namespace}/${document.gateway.name}`;
+    return { gateway, pod: hostname(), revision: inForce, draining: isDraining(), sessions: sessions.list(now()) };
+  };
+  const { path, onDrain } = adminSocket;
+  return await openAdminSocket({ path, list, terminate: (id) => sessions.terminate(id), drain: onDrain }).catch(
+    (error: Error) => {
+      throw new ListenError(`cannot listen on ${path}: ${error.message}`, error);
+    },
+  );
 }
 
 async function createParts(options: GatewayOptions, metrics: Metrics, stopping: AbortSignal): Promise<GatewayParts> {
@@ -192,12 +231,6 @@ function tlsConfig({ tls, identity }: ConfigDocument): CertificatesConfig {
 function certificateProblem({ tls }: ConfigDocument, certificates: Certificates): string | null {
   if (tls.secret === null || certificates.context() !== null) return null;
   return 'there is no usable certificate yet';
-}
-
-/** What is made at start and stays as it is until the next one. */
-function fixedParts({ listeners, audit, tracing, limits }: ConfigDocument): Record<string, unknown> {
-  // Where alerts go is looked up each time.
-  return { listeners, audit: { ...audit, alerts: null }, tracing, 'limits.statementBytes': limits.statementBytes };
 }
 
 /** Tells the parts that keep something of a revision, the record and the metrics. */

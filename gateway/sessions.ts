@@ -1,7 +1,14 @@
+import type { Activity } from './activity.ts';
+import type { SessionContext } from './audit/record.ts';
 import type { Pump } from './net/pump.ts';
 import { SQLSTATE } from './session/refusal.ts';
+import type { OpenSession } from './telemetry/admin-socket.ts';
 
 interface Entry {
+  readonly context: SessionContext;
+  readonly activity: Activity;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   /** Gives its place back. */
   readonly leave: () => void;
   /** Milliseconds of idleness allowed at present. */
@@ -14,6 +21,18 @@ const POLL = 50;
 export class Sessions {
   readonly #open = new Map<Pump, Entry>();
   readonly #perUsername = new Map<string, number>();
+  readonly #listeners: (() => void)[] = [];
+  /** Sessions that are over, whose connections to the server are not yet. */
+  readonly #leaving = new Set<Promise<void>>();
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Calls back when one has begun or ended. */
+  subscribe(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
 
   /**
    * A place for one more session of a user name; null: there are `most`. It is taken before the database is dialled, or
@@ -35,11 +54,31 @@ export class Sessions {
 
   add(pump: Pump, entry: Entry): void {
     this.#open.set(pump, entry);
+    this.#tell();
   }
 
-  remove(pump: Pump): void {
+  /** A session is over; `serverGone` resolves when the server has noticed. */
+  remove(pump: Pump, serverGone: Promise<void>): void {
     this.#open.get(pump)?.leave();
-    this.#open.delete(pump);
+    this.#leaving.add(serverGone);
+    void serverGone.then(() => this.#leaving.delete(serverGone));
+    if (this.#open.delete(pump)) this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Those that are open, in the order of their beginning. */
+  list(now: number): OpenSession[] {
+    return [...this.#open].map(([pump, entry]) => describe(pump, entry, now));
+  }
+
+  /** Ends one in whatever state it is; false: there is none with that id. */
+  terminate(id: string): boolean {
+    const found = [...this.#open].find(([, { context }]) => context.id === id);
+    found?.[0].terminate('Terminated', TERMINATED);
+    return found !== undefined;
   }
 
   /** Ends those that have been silent for too long: one in a transaction holds locks as well. */
@@ -57,7 +96,35 @@ export class Sessions {
         if (pump.idle || performance.now() >= until) pump.terminate('Drain', DRAINED);
       await new Promise((resolve) => setTimeout(resolve, POLL));
     }
+    // What still runs is being cancelled: it must not run on because nobody was left to see to it.
+    await Promise.all(this.#leaving);
   }
+}
+
+function describe(pump: Pump, { context, activity, startedAt }: Entry, now: number): OpenSession {
+  const { id, identity, role, database, listener, client, server } = context;
+  const silence = pump.silence();
+  const state = pump.idle ? 'Idle' : silence > 0 ? 'InTransaction' : 'Active';
+  const since = state === 'Active' ? activity.runningSince : now - silence;
+  return {
+    id,
+    user: identity.username,
+    issuer: identity.issuer,
+    role,
+    database,
+    applicationName: activity.applicationName,
+    listener,
+    client: endpoint(client),
+    serverPid: server.pid,
+    started: new Date(startedAt).toISOString(),
+    state,
+    since: since === null ? null : new Date(since).toISOString(),
+    statements: activity.statements,
+  };
+}
+
+function endpoint({ address, port }: SessionContext['client']): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 const IDLE = {
@@ -68,6 +135,12 @@ const IDLE = {
 const IDLE_IN_TRANSACTION = {
   code: SQLSTATE.idleInTransactionTimeout,
   message: 'terminating connection due to idle-in-transaction timeout',
+};
+
+const TERMINATED = {
+  code: SQLSTATE.adminShutdown,
+  message: 'terminating connection due to administrator command',
+  hint: 'An administrator of the gateway has ended this session.',
 };
 
 const DRAINED = {

@@ -45,8 +45,10 @@ const gateway = await startGateway({
   host: '127.0.0.1',
   ports: new Map([['token', once || !(await isFree(6432)) ? 0 : 6432]]),
   adminPort: 0,
+  adminSocket: null,
   peersPort: null,
   peers: [],
+  control: null,
   log: createLogger({ level: 'warn' }),
 });
 const port = gateway.ports.get('token')!;

@@ -102,6 +102,8 @@ export type SessionEndReason =
   | 'IdleTimeout'
   | 'MaxAge'
   | 'Drain'
+  /** By an administrator. */
+  | 'Terminated'
   | 'ProtocolViolation'
   | 'AuditUnavailable'
   | 'InternalError';

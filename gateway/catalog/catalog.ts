@@ -20,9 +20,15 @@ export interface CatalogOptions {
 export class Catalog {
   readonly #options: CatalogOptions;
   readonly #databases = new Map<string, Database>();
+  readonly #listeners: (() => void)[] = [];
 
   constructor(options: CatalogOptions) {
     this.#options = options;
+  }
+
+  /** Calls back when a database was read, for the first time or because something was defined there. */
+  subscribe(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /**
@@ -71,10 +77,14 @@ export class Catalog {
   #database(name: string): Database {
     const known = this.#databases.get(name);
     if (known !== undefined) return known;
-    const made = new Database(name, this.#options, () => {
+    const forget = () => {
       // One that was forgotten while it looked rests later than its successor, which others may use.
       if (this.#databases.get(name) === made) this.#databases.delete(name);
-    });
+    };
+    const read = () => {
+      for (const listener of this.#listeners) listener();
+    };
+    const made = new Database(name, this.#options, { forget, read });
     this.#databases.set(name, made);
     return made;
   }
@@ -104,6 +114,12 @@ type Row = Record<string, unknown>;
 /** For how long what was read is kept for the next session that uses the database; milliseconds. */
 const REMEMBERED = 600_000;
 
+interface DatabaseEvents {
+  /** Nobody uses it any more. */
+  readonly forget: () => void;
+  readonly read: () => void;
+}
+
 class Database {
   last: CatalogSnapshot | undefined;
   /** How often it was said that the snapshot is out of date, and how often it had been when the last look began. */
@@ -115,7 +131,7 @@ class Database {
   #next: Promise<CatalogSnapshot> | null = null;
   readonly #name: string;
   readonly #options: CatalogOptions;
-  readonly #forget: () => void;
+  readonly #events: DatabaseEvents;
   #users = 0;
   /** The connection was given up: the snapshot holds only once it has been looked whether anything has changed. */
   #resting = false;
@@ -133,14 +149,16 @@ class Database {
   #failing = false;
   failure: string | null = null;
 
-  constructor(name: string, options: CatalogOptions, forget: () => void) {
+  constructor(name: string, options: CatalogOptions, events: DatabaseEvents) {
     this.#name = name;
     this.#options = options;
-    this.#forget = forget;
+    this.#events = events;
   }
 
   use(): () => void {
     this.#users += 1;
+    // Test: "what a session defines that is the first one after a rest".
+    if (this.#resting) this.#schedule();
     let used = true;
     return () => {
       if (!used) return;
@@ -264,6 +282,7 @@ class Database {
     await this.#rows('COMMIT');
     this.#seen = seen;
     this.last = snapshot;
+    this.#events.read();
     return snapshot;
   }
 
@@ -317,7 +336,7 @@ class Database {
 
   #onTime(): void {
     if (this.#users > 0) this.load().catch(() => {});
-    else if (this.#connection === null) this.#forget();
+    else if (this.#connection === null) this.#events.forget();
     else void this.#queue(() => this.#rest());
   }
 

@@ -73,6 +73,7 @@ export type Issuer =
       readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] };
     };
 
+/** What one pod allows: the operator has divided what the gateway as a whole allows. */
 export interface Limits {
   readonly connections: number;
   readonly connectionsPerIdentity: number;
@@ -171,6 +172,54 @@ export interface Policy {
   readonly expiresAt: number | null;
 }
 
+export type TruncateUnit = 'Year' | 'Quarter' | 'Month' | 'Week' | 'Day' | 'Hour';
+
+/** How a value is hidden. */
+export type Mask =
+  | { readonly type: 'Null' }
+  | { readonly type: 'Redact' }
+  | { readonly type: 'Email' }
+  /** Characters that stay at the beginning and at the end. */
+  | { readonly type: 'Partial'; readonly prefix: number; readonly suffix: number }
+  /** Columns of one domain hash alike; null: those of the rule. */
+  | { readonly type: 'Hash'; readonly domain: string | null }
+  /** Exactly one of both is given: dates are cut to the unit, numbers to the step. */
+  | { readonly type: 'Truncate'; readonly unit: TruncateUnit | null; readonly step: number | null }
+  | { readonly type: 'Range'; readonly step: number }
+  | { readonly type: 'Constant'; readonly value: string };
+
+export interface MaskedColumn {
+  /** Names in which `*` stands for any characters; as a schema it means those of users only. */
+  readonly schema: string;
+  readonly table: string;
+  readonly column: string;
+  readonly mask: Mask;
+}
+
+export interface Detector {
+  readonly type: 'PaymentCard' | 'Iban' | 'Email' | 'Custom';
+  /** Regular expression of a Custom detector; null for the others. */
+  readonly pattern: string | null;
+  readonly mask: Mask;
+}
+
+/** A MaskingRule: what is hidden from whom. */
+export interface MaskRule {
+  readonly namespace: string;
+  readonly name: string;
+  /** From whom; empty: from everybody. */
+  readonly subjects: readonly Subject[];
+  /** From whom not, whatever `subjects` says. */
+  readonly except: readonly Subject[];
+  readonly columns: readonly MaskedColumn[];
+  readonly detectors: readonly Detector[];
+  readonly trustedFunctions: readonly string[];
+  readonly trustedRelations: readonly string[];
+  readonly trustedChannels: readonly string[];
+  /** Key of masks of type Hash; null: there are none. */
+  readonly hashKey: SecretKey | null;
+}
+
 export interface ConfigDocument {
   readonly schemaVersion: 1;
   readonly gateway: ObjectRef;
@@ -189,6 +238,8 @@ export interface ConfigDocument {
   readonly audit: Audit;
   /** Sorted by namespace and name: the documented order of policies. */
   readonly policies: readonly Policy[];
+  /** Sorted by namespace and name. */
+  readonly masks: readonly MaskRule[];
   /** OTLP/HTTP endpoint for traces, as configured for the gateway; null: no traces. */
   readonly tracing: { readonly endpoint: string } | null;
 }

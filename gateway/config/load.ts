@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { Ajv, type ErrorObject } from 'ajv';
 import type { ConfigDocument, Revision } from './document.ts';
@@ -41,6 +42,12 @@ export function checkDocument(value: unknown): LoadResult {
   if (!isDocument(value)) return { ok: false, errors: schemaErrors(isDocument.errors ?? []) };
   const errors = referenceErrors(value);
   return errors.length > 0 ? { ok: false, errors } : { ok: true, revision: makeRevision(value) };
+}
+
+/** The revision that the bytes of a document name by themselves, good or bad; null: they are no text. */
+export function contentHash(bytes: Buffer): string | null {
+  const text = plainText(bytes);
+  return text.ok ? createHash('sha256').update(text.value, 'utf8').digest('hex') : null;
 }
 
 function plainText(bytes: Buffer): { ok: true; value: string } | { ok: false; errors: readonly string[] } {

@@ -5,7 +5,7 @@ import type { ConfigDocument } from './document.ts';
  * each other. Returns one sentence per fault, each begun by its path; empty: none.
  */
 export function referenceErrors(document: ConfigDocument): readonly string[] {
-  return [...listenerErrors(document), ...roleErrors(document), ...policyErrors(document)];
+  return [...listenerErrors(document), ...roleErrors(document), ...policyErrors(document), ...maskErrors(document)];
 }
 
 function listenerErrors(document: ConfigDocument): readonly string[] {
@@ -64,6 +64,28 @@ function policyErrors(document: ConfigDocument): readonly string[] {
     }
   }
   return errors;
+}
+
+function maskErrors(document: ConfigDocument): readonly string[] {
+  return document.masks.flatMap(({ columns, detectors, hashKey }, index) => {
+    const path = `masks[${index}]`;
+    const errors: string[] = [];
+    const given = [
+      ...columns.map(({ mask }, i) => ({ at: `${path}.columns[${i}].mask`, mask })),
+      ...detectors.map(({ mask }, i) => ({ at: `${path}.detectors[${i}].mask`, mask })),
+    ];
+    for (const { at, mask } of given) {
+      if (mask.type === 'Hash' && hashKey === null) errors.push(`${at}: Hash needs ${path}.hashKey`);
+      if (mask.type === 'Truncate' && (mask.unit === null) === (mask.step === null))
+        errors.push(`${at}: Truncate needs exactly one of unit and step`);
+    }
+    for (const [i, { type, pattern }] of detectors.entries()) {
+      if ((type === 'Custom') !== (pattern !== null))
+        errors.push(`${path}.detectors[${i}].pattern: belongs to type Custom, and to no other`);
+    }
+    if (given.length === 0) errors.push(`${path}: hides nothing`);
+    return errors;
+  });
 }
 
 function duplicates<K extends string>(

@@ -1,7 +1,14 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { SEQUENCE_KEY } from './control.ts';
 import type { ConfigSource } from './source.ts';
+
+/** A document as it lies in a file, and its place in the order of documents; 0: none is told. */
+export interface Mounted {
+  readonly bytes: Buffer;
+  readonly sequence: number;
+}
 
 export interface WatchOptions {
   /** Ends the watching. */
@@ -12,6 +19,31 @@ export interface WatchOptions {
 
 /** Milliseconds between an event and the look at the file, so that one change of several steps is read once. */
 const SETTLE = 50;
+
+/**
+ * Reads a document and the sequence beside it. Both out of one directory: between two looks the kubelet may swap
+ * `..data`, and an old document would have the new one's sequence (test: "document and sequence come of one mount").
+ */
+export async function readMounted(path: string): Promise<Mounted> {
+  const file = await realpath(path);
+  const found = await Promise.all([readFile(file), readFile(join(dirname(file), SEQUENCE_KEY), 'utf8').catch(absent)])
+    .then(([bytes, written]) => ({ bytes, sequence: readSequence(written) }))
+    .catch((error: NodeJS.ErrnoException) => error);
+  // The directory that was read goes away soon after the swap: what was missing in it says nothing.
+  if ((await realpath(path)) !== file) return await readMounted(path);
+  if (found instanceof Error) throw found;
+  return found;
+}
+
+function absent(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return '';
+  throw error;
+}
+
+function readSequence(written: string): number {
+  const sequence = /^\d{1,16}$/.test(written.trim()) ? Number(written) : 0;
+  return Number.isSafeInteger(sequence) ? sequence : 0;
+}
 
 /**
  * Offers the file's bytes to `source` whenever they change, until the signal aborts. Kubernetes replaces a mounted
@@ -52,14 +84,14 @@ function watchDirectory(directory: string, onEvent: () => void): FSWatcher | nul
 
 /** One look at a time; a look asked for during another one follows it. */
 function makeLook(path: string, source: ConfigSource, signal: AbortSignal): () => void {
-  let seen: Buffer | string | null = null;
+  let seen: Mounted | string | null = null;
   let state: 'idle' | 'busy' | 'again' = 'idle';
   const once = async (): Promise<void> => {
-    const found = await readFile(path).catch((error: NodeJS.ErrnoException) => error.code ?? 'unreadable');
+    const found = await readMounted(path).catch((error: NodeJS.ErrnoException) => error.code ?? 'unreadable');
     if (signal.aborted || isSame(seen, found)) return;
     seen = found;
     if (typeof found === 'string') source.refuse([`document: cannot read ${path} (${found})`]);
-    else source.offer(found);
+    else source.offer(found.bytes, { sequence: found.sequence });
   };
   const run = async (): Promise<void> => {
     do {
@@ -74,6 +106,7 @@ function makeLook(path: string, source: ConfigSource, signal: AbortSignal): () =
   };
 }
 
-function isSame(a: Buffer | string | null, b: Buffer | string): boolean {
-  return Buffer.isBuffer(a) && Buffer.isBuffer(b) ? a.equals(b) : a === b;
+function isSame(a: Mounted | string | null, b: Mounted | string): boolean {
+  if (a === null || typeof a === 'string' || typeof b === 'string') return a === b;
+  return a.sequence === b.sequence && a.bytes.equals(b.bytes);
 }

@@ -32,6 +32,7 @@ export type AuthenticationFailure =
   | 'TooLarge'
   | 'NoPolicy'
   | 'UnknownRole'
+  | 'Masked'
   | 'WrongMechanism'
   | 'LimitReached';
 

@@ -17,7 +17,7 @@ export function selectPolicies(
   );
 }
 
-function isMeant(subject: Subject, identity: Identity): boolean {
+export function isMeant(subject: Subject, identity: Identity): boolean {
   return 'user' in subject ? subject.user === identity.username : identity.groups.includes(subject.group);
 }
 

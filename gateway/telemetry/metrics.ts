@@ -1,4 +1,3 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, type Histogram, Registry } from 'prom-client';
 import type { AlertMetrics } from '../alerts/alerts.ts';
 import type { AuditMetrics, Count, Level } from '../audit/options.ts';
@@ -7,6 +6,7 @@ import type { AuthenticationFailure } from '../identity/identity.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { StatementClass } from '../sql/classes.ts';
 import { alertMetrics } from './alert-metrics.ts';
+import { measureEventLoop } from './event-loop.ts';
 
 /** A distribution; values in seconds. */
 export interface Timing {
@@ -36,6 +36,8 @@ export interface Metrics {
   /** Sets the configuration revision in force: the only one shown. */
   revision(revision: string): void;
   readonly revisionsRefused: Count;
+  /** Shows the open control streams, asked for at each scrape. */
+  controlStreams(open: () => number): void;
   readonly audit: AuditMetrics;
   readonly alerts: AlertMetrics;
   /** The exposition in the format of `contentType`. */
@@ -142,26 +144,6 @@ class Buckets implements Timing {
   }
 }
 
-function eventLoopDelay(registry: Registry): { readonly stop: () => void } {
-  const monitor = monitorEventLoopDelay({ resolution: 10 });
-  monitor.enable();
-  new Gauge({
-    name: 'postern_event_loop_delay_seconds',
-    help: 'Delay of the event loop since the last scrape, by quantile.',
-    labelNames: ['quantile'],
-    registers: [registry],
-    collect() {
-      for (const quantile of [0.5, 0.9, 0.99, 1]) {
-        const nanoseconds = quantile === 1 ? monitor.max : monitor.percentile(quantile * 100);
-        // An empty histogram has no maximum worth showing.
-        this.set({ quantile: String(quantile) }, monitor.count === 0 ? 0 : nanoseconds / 1e9);
-      }
-      monitor.reset();
-    },
-  });
-  return { stop: () => monitor.disable() };
-}
-
 function parserMetrics(registry: Registry, stats: () => ParserStats): void {
   const total = (name: string, help: string, read: (stats: ParserStats) => [Record<string, string>, number][]) =>
     new Counter({
@@ -240,7 +222,7 @@ export function createMetrics(): Metrics {
     labelNames: ['revision'],
     registers,
   });
-  const delay = eventLoopDelay(registry);
+  const delay = measureEventLoop(registry);
   const byVerdict = () => ({ Allow: new Map<StatementClass, Count>(), Deny: new Map<StatementClass, Count>() });
   const counted = { Simple: byVerdict(), Extended: byVerdict(), FunctionCall: byVerdict() };
   return {
@@ -277,6 +259,16 @@ export function createMetrics(): Metrics {
     revisionsRefused: counters('config_refused_total', 'Configurations that were not good and not put in force.').child(
       '',
     ),
+    controlStreams(open) {
+      new Gauge({
+        name: 'postern_control_streams',
+        help: 'Control streams open, one to each replica of the operator.',
+        registers,
+        collect() {
+          this.set(open());
+        },
+      });
+    },
     audit: auditMetrics(registry),
     alerts: alertMetrics(registry),
     expose: () => registry.metrics(),

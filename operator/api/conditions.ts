@@ -11,6 +11,9 @@ export interface Condition {
 /** Every reason that a condition of ours can have; documented in docs/status.md. */
 export type Reason =
   | 'Accepted'
+  | 'ResolvedRefs'
+  | 'Programmed'
+  | 'Ready'
   | 'Invalid'
   | 'NameConflict'
   | 'SecretNotFound'
@@ -20,12 +23,12 @@ export type Reason =
   | 'RolloutStuck'
   | 'ConfigNotConfirmed'
   | 'TargetNotFound'
-  | 'Conflicted'
-  | 'Overridden'
   | 'ColumnNotFound'
-  | 'MaskDoesNotFit'
   | 'PartiallyProgrammed'
-  | 'Programmed'
   | 'Paused'
+  | 'IncompleteView'
+  | 'ApplyFailed'
   | 'Shadow'
-  | 'ApprovalsNotProtected';
+  | 'ApprovalsNotProtected'
+  | 'Expired'
+  | 'Withdrawn';

@@ -71,44 +71,59 @@ export type WatchEvent =
       readonly object: { readonly code?: number; readonly reason?: string; readonly message?: string };
     };
 
-export interface ApplyOptions {
+export interface CallOptions {
+  /** Milliseconds until the call is given up; else 30 s. */
+  readonly timeout?: number;
+  /** Does not wait for other writes: a lease must be renewed in time. */
+  readonly urgent?: boolean;
+  /** Gives the call up, or never begins it. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ApplyOptions extends CallOptions {
   readonly fieldManager: string;
   /** Takes fields over from other managers. */
   readonly force: boolean;
 }
 
+export interface WatchOptions {
+  readonly resourceVersion: string;
+  /** After which the server is to end the stream. */
+  readonly timeoutSeconds: number;
+  /** Milliseconds without a byte after which the stream is given up. */
+  readonly idle: number;
+  readonly signal: AbortSignal;
+  /** The server has accepted the watch; events may follow. */
+  readonly opened?: () => void;
+}
+
 /** One shared connection pool to one API server. Every call rejects with a KubeError and nothing else. */
 export interface KubeClient {
-  get(key: ObjectKey): Promise<KubeObject>;
+  get(key: ObjectKey, options?: CallOptions): Promise<KubeObject>;
   listPage(
     resource: Resource,
     selection: Selection,
     options: { readonly limit: number; readonly continue: string | null; readonly signal?: AbortSignal },
   ): Promise<ListPage>;
   /** Ends when the server closes the stream; throws a KubeError for all other ends. */
-  watch(
-    resource: Resource,
-    selection: Selection,
-    options: {
-      readonly resourceVersion: string;
-      readonly timeoutSeconds: number;
-      readonly idle: number;
-      readonly signal: AbortSignal;
-    },
-  ): AsyncIterable<WatchEvent>;
+  watch(resource: Resource, selection: Selection, options: WatchOptions): AsyncIterable<WatchEvent>;
   /** Server-side apply of exactly these fields. */
   apply(resource: Resource, object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
   /** The same on the status subresource. */
   applyStatus(resource: Resource, object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
-  create(resource: Resource, object: KubeObject): Promise<KubeObject>;
+  create(resource: Resource, object: KubeObject, options?: CallOptions): Promise<KubeObject>;
   /** PUT: refused with Conflict where metadata.resourceVersion is not the present one. */
-  update(resource: Resource, object: KubeObject): Promise<KubeObject>;
+  update(resource: Resource, object: KubeObject, options?: CallOptions): Promise<KubeObject>;
   /** `uid`: only if the object is still that one. Background propagation. An absent object is no error. */
-  delete(key: ObjectKey, options?: { readonly uid?: string }): Promise<void>;
+  delete(key: ObjectKey, options?: CallOptions & { readonly uid?: string }): Promise<void>;
   /** GET of a path that is no resource, such as /openid/v1/jwks. */
-  raw(path: string): Promise<Buffer>;
+  raw(path: string, options?: CallOptions): Promise<Buffer>;
 }
 
+/**
+ * Why a call failed. `Invalid`: the request is at fault, also where it is too large. `Server`: the server is, also where
+ * its answer is not one of the Kubernetes API. `Transport`: no whole answer came.
+ */
 export type KubeErrorReason =
   | 'NotFound'
   | 'Conflict'
@@ -147,6 +162,15 @@ export interface StoreChange<T extends KubeObject = KubeObject> {
   readonly current: T | null;
   /** Part of the first list after the start. */
   readonly initial: boolean;
+}
+
+/** What a reflector lets others do: read its store, hear of changes. */
+export interface Source<T extends KubeObject = KubeObject> {
+  readonly store: Store<T>;
+  /** Calls the handler for every change from now on, after the store has it; what it throws is logged. */
+  subscribe(handler: (change: StoreChange<T>) => void): void;
+  /** Calls the handler when `hasSynced` or `incomplete` of the store has become another. */
+  onHealth(handler: () => void): void;
 }
 
 /** What became of one item of a workqueue. */

@@ -8,6 +8,7 @@ import {
   compileTls,
   compileUpstream,
 } from './gateway.ts';
+import { compileMask } from './mask.ts';
 import { compilePolicy } from './policy.ts';
 import { type Problem, type Report, refOf } from './problems.ts';
 import { refuseUnavailable } from './unavailable.ts';
@@ -19,6 +20,8 @@ export interface PlanInput {
   readonly maskingRules: readonly MaskingRule[];
   /** null: not known. */
   readonly clusterIssuer: ClusterIssuer | null;
+  /** Pods that share the gateway's limits on connections; at least 1. */
+  readonly pods: number;
 }
 
 /** A problem leaves the whole gateway without a document: to drop one policy might drop its Deny rules. */
@@ -33,29 +36,27 @@ export function compile(input: PlanInput): Plan {
   const { spec } = gateway;
   const report: Report = (path, message) => problems.push({ object: refOf(gateway), path, message });
   const policies = input.policies.filter((policy) => targets(policy, gateway)).sort(byName);
-  for (const mask of input.maskingRules.filter((rule) => targets(rule, gateway))) {
-    const message = 'MaskingRule is not available in this version: nothing would be masked; remove it';
-    problems.push({ object: refOf(mask), path: 'kind', message });
-  }
+  const masks = input.maskingRules.filter((rule) => targets(rule, gateway)).sort(byName);
   refuseUnavailable(spec, report);
   const roles = spec.upstream.roles.map(({ name }) => name);
   const document: ConfigDocument = {
     schemaVersion: 1,
     gateway: refOf(gateway),
-    objects: [gateway, ...policies].map(refOf).sort((a, b) => order(key(a), key(b))),
+    objects: [gateway, ...policies, ...masks].map(refOf).sort((a, b) => order(key(a), key(b))),
     listeners: spec.listeners.map(({ name, port, authentication }) => ({ name, port, authentication })),
     tls: compileTls(spec.tls),
     upstream: compileUpstream(spec.upstream),
     identity: compileIdentity(spec.identity, input.clusterIssuer, report),
-    limits: compileLimits(spec.limits),
+    limits: compileLimits(spec.limits, input.pods),
     audit: compileAudit(spec.audit),
     policies: policies.map((policy) => compilePolicy(policy, roles, problems)),
+    masks: masks.map(compileMask),
     tracing: spec.telemetry?.traces ?? null,
   };
   return problems.length === 0 ? { document, problems: [] } : { document: null, problems };
 }
 
-function targets({ metadata, spec }: AccessPolicy | MaskingRule, gateway: PostgresGateway): boolean {
+export function targets({ metadata, spec }: AccessPolicy | MaskingRule, gateway: PostgresGateway): boolean {
   return (
     metadata.namespace === gateway.metadata.namespace &&
     spec.targetRefs.some(({ name }) => name === gateway.metadata.name)
@@ -66,10 +67,10 @@ function key({ kind, namespace, name }: ConfigDocument['gateway']): string {
   return `${kind}/${namespace}/${name}`;
 }
 
-function order(a: string, b: string): number {
+export function order(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function byName(a: AccessPolicy, b: AccessPolicy): number {
+function byName(a: AccessPolicy | MaskingRule, b: AccessPolicy | MaskingRule): number {
   return order(`${a.metadata.namespace}/${a.metadata.name}`, `${b.metadata.namespace}/${b.metadata.name}`);
 }

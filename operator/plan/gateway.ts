@@ -63,10 +63,19 @@ function compileIssuer({ name, url, audiences, algorithms, claims, caSecretRef }
   };
 }
 
-export function compileLimits(spec: Spec['limits']): ConfigDocument['limits'] {
-  const { handshake, idle, sessionAge, drain, ...counts } = spec;
+/**
+ * Limits on connections are the gateway's as a whole: each of its pods gets an equal share, rounded up. They are divided
+ * by the pods that are wanted, not by those that are ready: the document is the same for all of them, and must not
+ * change because one is restarted.
+ */
+export function compileLimits(spec: Spec['limits'], pods: number): ConfigDocument['limits'] {
+  const { handshake, idle, sessionAge, drain, statementBytes } = spec;
+  const share = (count: number): number => Math.ceil(count / pods);
   return {
-    ...counts,
+    connections: share(spec.connections),
+    connectionsPerIdentity: share(spec.connectionsPerIdentity),
+    connectionsPerSource: share(spec.connectionsPerSource),
+    statementBytes,
     handshake: parseDuration(handshake),
     idle: parseDuration(idle),
     sessionAge: parseDuration(sessionAge),

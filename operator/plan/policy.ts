@@ -31,7 +31,7 @@ export function compilePolicy(manifest: AccessPolicy, roles: readonly string[], 
   };
 }
 
-function compileSubject({ user, group, serviceAccount }: Spec['subjects'][number]): Subject {
+export function compileSubject({ user, group, serviceAccount }: Spec['subjects'][number]): Subject {
   if (user !== undefined) return { user };
   if (group !== undefined) return { group };
   return { user: `system:serviceaccount:${serviceAccount!.namespace}:${serviceAccount!.name}` };

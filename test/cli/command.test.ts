@@ -5,6 +5,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments, stringify } from 'yaml';
 import { freePort } from '../kit/free-port.ts';
 import { createCertificateAuthority } from '../kit/tls.ts';
 import { MAIN, postern } from './postern.ts';
@@ -48,6 +49,7 @@ describe('the call', () => {
     [['explain', '-f', 'x', 'SELECT 1'], 2, /say with --as whose statement it is/],
     [['explain', '-f', 'x', '--as', 'ann'], 2, /give the SQL/],
     [['explain', '-f', 'x', '--as', 'ann', '-o', 'xml', 'SELECT 1'], 2, /--output xml: text or json/],
+    [['explain', '-f', '-', '--as', 'ann', '-'], 2, /SQL and manifests cannot both be -/],
     [['try', '-f', 'x'], 2, /name the recorded log with --log/],
     [['try', '--log', 'x'], 2, /name the manifests with -f/],
     [['try', '-f', 'x', '--log', 'y', '-o', 'xml'], 2, /--output xml: text or json/],
@@ -143,6 +145,68 @@ test('validate says what is good', async () => {
     code: 0,
     out: 'PostgresGateway shop/orders is good: 1 listener, 2 policies\n',
     err: '',
+  });
+});
+
+describe('what a cluster gives back is as good as what was applied', () => {
+  const ours = ['gateway.yaml', 'policies.yaml']
+    .flatMap((name) => parseAllDocuments(readFileSync(new URL(name, EXAMPLES), 'utf8')))
+    .map((document) => document.toJS())
+    .filter(({ apiVersion }) => apiVersion === 'postern.dev/v1alpha1');
+  const at = { observedGeneration: 3, lastTransitionTime: '2026-01-01T00:00:00Z', reason: 'Accepted', message: '' };
+  const conditions = [{ type: 'Accepted', status: 'True', ...at }];
+  const ancestorRef = { group: 'postern.dev', kind: 'PostgresGateway', namespace: 'shop', name: 'orders' };
+  const status = {
+    PostgresGateway: {
+      observedGeneration: 3,
+      conditions,
+      address: 'orders.shop.svc',
+      revision: 'a1b2',
+      attached: { accessPolicies: 2, maskingRules: 0 },
+      replicas: 2,
+      selector: 'postern.dev/gateway=orders',
+      ofALaterVersion: true,
+    },
+    AccessPolicy: { observedGeneration: 3, conditions, ancestors: [{ ancestorRef, conditions }] },
+  };
+  const live = ours.map((object) => ({
+    ...object,
+    metadata: {
+      ...object.metadata,
+      annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(object) },
+      creationTimestamp: '2026-01-01T00:00:00Z',
+      deletionGracePeriodSeconds: 0,
+      finalizers: ['foregroundDeletion'],
+      generation: 3,
+      managedFields: [
+        { apiVersion: object.apiVersion, fieldsType: 'FieldsV1', fieldsV1: { 'f:spec': { '.': {} } }, manager: 'x' },
+      ],
+      ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: 'u' }],
+      resourceVersion: '4711',
+      uid: '01a21681-1c2c-72af-9581-7978297c0286',
+    },
+    status: status[object.kind as keyof typeof status],
+  }));
+  const list = { apiVersion: 'v1', kind: 'List', metadata: { resourceVersion: '' }, items: live };
+  const good = /PostgresGateway shop\/orders is good: 1 listener, 2 policies/;
+
+  test.each([
+    ['several documents', live.map((object) => stringify(object)).join('---\n')],
+    ['a list in YAML', stringify(list)],
+    ['a list in JSON', JSON.stringify(list)],
+    ['a list of a kind', stringify({ ...list, kind: 'AccessPolicyList', items: live })],
+  ])('%s', async (_name, text) => {
+    const { code, out } = await postern(['validate', '-f', '-'], text);
+    expect(out).toMatch(good);
+    expect(code).toBe(0);
+  });
+
+  test('what is wrong in a list has its line', async () => {
+    const wrong = stringify(list).replace('action: Deny', 'action: Denny');
+    const line = wrong.split('\n').findIndex((text) => text.includes('Denny')) + 1;
+    const { code, err } = await postern(['validate', '-f', '-'], wrong);
+    expect(err).toContain(`-:${line}: AccessPolicy/analysts: spec.rules[1].action: "Denny" is not one of`);
+    expect(code).toBe(1);
   });
 });
 

@@ -4,13 +4,20 @@ import { text } from 'node:stream/consumers';
 
 export const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 
-/** Runs the command to its end. */
-export async function postern(
+/** Runs a program of ours to its end. */
+export async function run(
+  program: string,
   args: readonly string[],
   input = '',
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
   child.stdin.end(input);
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   return { code: child.exitCode!, out, err };
+}
+
+/** Runs the command to its end. */
+export async function postern(args: readonly string[], input = ''): ReturnType<typeof run> {
+  return await run(MAIN, args, input);
 }

@@ -77,6 +77,7 @@ export function exampleDocument(change: Partial<ConfigDocument> = {}): ConfigDoc
         expiresAt: null,
       },
     ],
+    masks: [],
     tracing: null,
     ...change,
   };

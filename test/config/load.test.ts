@@ -24,7 +24,7 @@ const OIDC = exampleDocument().identity.issuers[0] as ConfigDocument['identity']
 const BAD: readonly (readonly [string, (string | number)[], unknown, string])[] = [
   ['an unknown schema version', ['schemaVersion'], 2, 'schemaVersion: 2 is not known; this gateway runs version 1'],
   ['a missing schema version', ['schemaVersion'], undefined, 'document: field "schemaVersion" is missing'],
-  ['an unknown field at the top', ['masks'], [], 'document: unknown field "masks"'],
+  ['an unknown field at the top', ['secrets'], [], 'document: unknown field "secrets"'],
   ['an unknown field in a rule', ['policies', 0, 'rules', 0, 'most'], 1, 'policies[0].rules[0]: unknown field "most"'],
   ['a missing field', ['upstream', 'catalogRole'], undefined, 'upstream: field "catalogRole" is missing'],
   ['a port above 65535', ['listeners', 0, 'port'], 65536, 'listeners[0].port: must be <= 65535'],

@@ -8,6 +8,7 @@ import { expect } from 'vitest';
 import type { ConfigDocument, HostPort, Policy, Rule } from '../../gateway/config/document.ts';
 import { makeRevision } from '../../gateway/config/revision.ts';
 import { ConfigSource } from '../../gateway/config/source.ts';
+import type { ControlAddress } from '../../gateway/control/client.ts';
 import { type Gateway, startGateway } from '../../gateway/gateway.ts';
 import { createLogger } from '../../gateway/telemetry/logs.ts';
 import { startPostgres } from '../kit/postgres.ts';
@@ -130,6 +131,8 @@ export interface WorldOptions {
   readonly secrets?: Readonly<Record<string, string>>;
   /** Where other gateways listen for CancelRequests. */
   readonly peers?: readonly HostPort[];
+  /** Where its operator is. */
+  readonly control?: ControlAddress;
 }
 
 /** A gateway in front of a real PostgreSQL, with policies for an analyst and a DBA. */
@@ -153,8 +156,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     host: '127.0.0.1',
     ports: new Map(config.current.document.listeners.map(({ name }) => [name, 0])),
     adminPort: 0,
+    adminSocket: null,
     peersPort: 0,
     peers: options.peers ?? [],
+    control: options.control ?? null,
     log: createLogger({ level: 'debug', destination: { write: (line) => void logged.push(line) } }),
   });
   const port = [...gateway.ports.values()][0]!;
@@ -256,6 +261,7 @@ function documentFor(port: number, jwk: Record<string, unknown>): ConfigDocument
       alerts: null,
     },
     policies: [ANALYST, DBA],
+    masks: [],
     tracing: null,
   };
 }

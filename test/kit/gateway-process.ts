@@ -43,6 +43,7 @@ export interface GatewayProcess {
   /** The configuration document: a file that the gateway watches. */
   readonly configFile: string;
   readonly adminPort: number;
+  readonly adminSocket: string;
   readonly peersPort: number;
   /** Where this one looks for a second replica. */
   readonly replicaPort: number;
@@ -50,6 +51,8 @@ export interface GatewayProcess {
   token(username: string, groups?: readonly string[]): Promise<string>;
   /** What the process has printed so far. */
   output(): string;
+  /** Its exit code, once it has ended; null where it was killed. */
+  readonly ended: Promise<number | null>;
   /** Asks the process to end; `SIGKILL` does not ask. Resolves with its exit code, null where it was killed. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>;
   /** Ends it and removes what it wrote. */
@@ -70,12 +73,17 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
   const [port, adminPort] = [await freePort(), await freePort()];
   const peersPort = replicaOf?.replicaPort ?? (await freePort());
   const replicaPort = replicaOf?.peersPort ?? (await freePort());
-  const files = { caFile: at('ca.pem'), dataDirectory: at('data'), configFile: at('config.json') };
+  const files = {
+    caFile: at('ca.pem'),
+    dataDirectory: at('data'),
+    configFile: at('config.json'),
+    adminSocket: at('run/admin.sock'),
+  };
   await fs.writeFile(files.configFile, JSON.stringify(documentOf(options, issuer.url, port)));
   await writeSecrets(options, at('secrets'), files.caFile);
   const args = ['--config', files.configFile, '--secrets', at('secrets'), '--data', files.dataDirectory];
   args.push('--host', '127.0.0.1', '--admin-port', `${adminPort}`, '--peers-port', `${peersPort}`);
-  args.push('--peer', `127.0.0.1:${replicaPort}`, '--log-level', 'warn');
+  args.push('--admin-socket', files.adminSocket, '--peer', `127.0.0.1:${replicaPort}`, '--log-level', 'warn');
   // The shell is replaced by the gateway, or ends with its parent's pipe.
   const script = `${options.before ?? ':'}; exec "$@"`;
   const child = spawn('bash', ['-c', script, 'gateway', process.execPath, ...NODE_FLAGS, PROGRAM, ...args], {
@@ -85,6 +93,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
   process.once('exit', orphan);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk));
+  const ended = once(child, 'exit').then(() => child.exitCode);
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     const exited = once(child, 'exit');
@@ -111,7 +120,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
   }
   const ports = { host: 'localhost', port, adminPort, peersPort, replicaPort, pid: child.pid! } as const;
   const token = (username: string, groups: readonly string[] = []) => issuer.mint({ username, groups });
-  return { ...ports, ...files, issuer, token, output: () => output, end, stop };
+  return { ...ports, ...files, issuer, token, output: () => output, ended, end, stop };
 }
 
 async function writeSecrets({ roles, upstream }: GatewayOptions, directory: string, caFile: string): Promise<void> {
@@ -203,6 +212,7 @@ function documentOf(options: GatewayOptions, issuerUrl: string, port: number): C
       alerts: null,
     },
     policies: options.policies,
+    masks: [],
     tracing: null,
   };
 }

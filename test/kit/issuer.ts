@@ -35,8 +35,8 @@ export interface TestIssuer {
   close(): Promise<void>;
 }
 
-const CLIENT = 'test';
-const RESOURCE = 'urn:test:postern';
+export const CLIENT = 'test';
+export const RESOURCE = 'urn:test:postern';
 
 interface Signing {
   readonly jwks: JWK[];
@@ -67,7 +67,8 @@ export async function startIssuer(): Promise<TestIssuer> {
   let server = await listen(0);
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
-  handle = createProvider({ url, secret, jwks: signing.jwks, orders });
+  const orderOf = (order: string): MintOptions => orders.get(order) ?? {};
+  handle = createProvider({ url, secret, jwks: signing.jwks, orderOf });
 
   return {
     url,
@@ -93,7 +94,7 @@ export async function startIssuer(): Promise<TestIssuer> {
     publicKey: () => signing.keys.publicKey,
     async rotate() {
       signing = await generateSigning();
-      handle = createProvider({ url, secret, jwks: signing.jwks, orders });
+      handle = createProvider({ url, secret, jwks: signing.jwks, orderOf });
     },
     down: stop,
     async up() {
@@ -104,7 +105,8 @@ export async function startIssuer(): Promise<TestIssuer> {
   };
 }
 
-async function generateSigning(): Promise<Signing> {
+/** Keys for a provider. */
+export async function generateSigning(): Promise<Signing> {
   const keys = await generateKeyPair('RS256', { extractable: true });
   const second = await generateKeyPair('ES256', { extractable: true });
   return {
@@ -120,7 +122,8 @@ interface ProviderParts {
   readonly url: string;
   readonly secret: string;
   readonly jwks: JWK[];
-  readonly orders: ReadonlyMap<string, MintOptions>;
+  /** What the token is to say, by the header x-order of the request for it. */
+  orderOf(order: string): MintOptions;
 }
 
 // Signed tokens and configured clients need no store.
@@ -135,8 +138,10 @@ const NOTHING_STORED = {
   revokeByGrantId: nothing,
 };
 
-function createProvider({ url, secret, jwks, orders }: ProviderParts): ReturnType<Provider['callback']> {
-  const orderOf = (context: { get(name: string): string }): MintOptions => orders.get(context.get('x-order')) ?? {};
+/** The provider's request handler: tokens by the client-credentials grant. */
+export function createProvider(parts: ProviderParts): ReturnType<Provider['callback']> {
+  const { url, secret, jwks } = parts;
+  const orderOf = (context: { get(name: string): string }): MintOptions => parts.orderOf(context.get('x-order'));
   const provider = new Provider(url, {
     jwks: { keys: jwks as never },
     adapter: () => NOTHING_STORED,

@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { parseAllDocuments } from 'yaml';
-import type { AccessPolicy, MaskingRule, PostgresGateway } from '../../operator/api/types.generated.ts';
+import type { AccessPolicy, AccessRequest, MaskingRule, PostgresGateway } from '../../operator/api/types.generated.ts';
 import { checkManifest, type Manifest } from '../../operator/api/validate.ts';
 
 const header = (kind: string, name: string, namespace: string) => ({
@@ -56,20 +54,14 @@ export function requestYaml(name: string, spec: object = {}): Record<string, unk
 }
 
 /** As the API server returns it; throws for what it would refuse. */
-function served(object: Record<string, unknown>): Manifest {
+export function serve(object: Record<string, unknown>): Manifest {
   const checked = checkManifest(object);
   if (!checked.ok) throw new Error(checked.errors.map(({ path, message }) => `${path}: ${message}`).join('\n'));
   return checked.manifest;
 }
 
-export const gateway = (spec: object = {}) => served(gatewayYaml(spec)) as PostgresGateway;
+export const gateway = (spec: object = {}) => serve(gatewayYaml(spec)) as PostgresGateway;
 export const policy = (name: string, spec: object = {}, namespace = 'shop') =>
-  served(policyYaml(name, spec, namespace)) as AccessPolicy;
-export const mask = (name: string) => served(maskYaml(name)) as MaskingRule;
-
-/** The objects of a YAML file. */
-export function readManifests(file: URL): Manifest[] {
-  return parseAllDocuments(readFileSync(file, 'utf8')).map((document) =>
-    served((document as { toJS(): unknown }).toJS() as Record<string, unknown>),
-  );
-}
+  serve(policyYaml(name, spec, namespace)) as AccessPolicy;
+export const mask = (name: string, spec: object = {}) => serve(maskYaml(name, spec)) as MaskingRule;
+export const request = (name: string, spec: object = {}) => serve(requestYaml(name, spec)) as AccessRequest;

@@ -1,0 +1,9 @@
+import { afterAll, afterEach } from 'vitest';
+import { closeAgent } from './agent.ts';
+import { collectEvidence } from './evidence.ts';
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') console.error(await collectEvidence(task.name));
+});
+
+afterAll(closeAgent);
