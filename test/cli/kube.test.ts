@@ -265,6 +265,29 @@ describe('explain', () => {
     expect((await explain('SELECT 1')).code).toBe(0);
   });
 
+  test('ServiceAccounts as identities need nothing of the cluster', async () => {
+    allGood();
+    const identity = { issuers: [{ name: 'cluster', kubernetes: { audience: 'postern' } }] };
+    const gateway = { ...GATEWAY, spec: { ...(GATEWAY.spec as Json), identity } };
+    kubectl.put(`get/${GATEWAYS}/orders.json`, gateway);
+    expect(await explain('SELECT 1')).toMatchObject({ code: 0, err: '' });
+  });
+
+  test('somebody whom a mask concerns is not let in by this version', async () => {
+    allGood();
+    const header = {
+      apiVersion: 'postern.dev/v1alpha1',
+      kind: 'MaskingRule',
+      metadata: { name: 'pii', namespace: 'shop' },
+    };
+    const columns = [{ schema: 'public', table: 'orders', column: 'email', mask: { type: 'Redact' } }];
+    const { targetRefs } = ANALYSTS.spec as Json;
+    kubectl.put(`get/${MASKS}.json`, list({ ...header, spec: { targetRefs, columns } }));
+    const { code, out } = await explain('SELECT 1');
+    expect(out).toMatch(/^28000: .*pii/);
+    expect(code).toBe(1);
+  });
+
   test('a policy that is not good is said with its field', async () => {
     allGood();
     const bad = { ...DBAS, spec: { ...(DBAS.spec as Json), role: 'no_such_role' } };
