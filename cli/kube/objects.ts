@@ -67,6 +67,14 @@ export async function podsOf(kubectl: Kubectl, gateway: string | null, all = fal
   return await kubectl.list<Pod>('pods', { all, labels });
 }
 
+/** The pods of a gateway; rejects where it is not there, or has none. */
+export async function needPods(kubectl: Kubectl, gateway: string): Promise<readonly Pod[]> {
+  await needGateway(kubectl, gateway);
+  const pods = await podsOf(kubectl, gateway);
+  if (pods.length > 0) return pods;
+  throw new CommandError(`gateway ${gateway} has no pods: "kubectl postern status ${gateway}" says why`);
+}
+
 /** The gateway of that name; rejects with those that there are. */
 export async function needGateway(kubectl: Kubectl, name: string): Promise<PostgresGateway> {
   const gateway = await kubectl.get<PostgresGateway>(RESOURCES.gateways, name);

@@ -331,6 +331,35 @@ describe('sessions', () => {
   });
 });
 
+describe('terminate', () => {
+  test('finds the pod of a session, and ends it there', async () => {
+    allGood();
+    kubectl.put(
+      'exec/orders-2.sh',
+      `if [ "$4" = terminate ]; then echo "terminated $5"; else ${says(sessions('orders-2', 'cid'))} fi`,
+    );
+    expect(await kubectl.postern(['terminate', 'orders', 'id-cid'])).toEqual({
+      code: 0,
+      out: 'terminated id-cid\n',
+      err: '',
+    });
+    expect(kubectl.calls()).toMatch(/exec orders-2 .* -- node cli\/main\.ts local terminate id-cid\n/);
+    expect(kubectl.calls()).not.toMatch(/exec orders-1 .* terminate/);
+  });
+
+  test('a session that is not there, or whose pod cannot be asked', async () => {
+    allGood();
+    const gone = await kubectl.postern(['terminate', 'orders', 'id-eve']);
+    expect(gone.err).toBe('kubectl postern: gateway orders has no session id-eve\n');
+    kubectl.put('exec/orders-2.sh', 'echo "error: lost" >&2; exit 1');
+    const unknown = await kubectl.postern(['terminate', 'orders', 'id-cid']);
+    expect(unknown.err).toBe(
+      'kubectl postern: gateway orders has no session id-cid, as far as its pods could be asked: lost\n',
+    );
+    expect(unknown.code).toBe(1);
+  });
+});
+
 describe('drain', () => {
   /** The drain of a pod ends its container before kubectl has the last word; another one runs soon after. */
   function drains(name: string, then: readonly Json[]): void {
@@ -470,6 +499,7 @@ describe('what is wrong is said in a sentence', () => {
     [['status', '-A', 'orders'], 2, /leave out -A/],
     [['status', 'a', 'b'], 2, /unexpected argument "b"/],
     [['sessions'], 2, /name the gateway/],
+    [['terminate', 'orders'], 2, /name the gateway and the sessions/],
     [['drain'], 2, /name the gateway or the pod/],
     [['drain', 'orders', '--timeout', '5'], 2, /write it as 90s, 10m or 1h/],
     [['explain', 'orders', 'SELECT 1'], 2, /say with --user/],
