@@ -18,7 +18,7 @@ import { ConnectionCounter, ListenError, listen, listenError, type RunningListen
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
-import { connectOperator } from './reporting.ts';
+import { connectOperator, type Phase } from './reporting.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
@@ -84,7 +84,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics();
   const stop = new AbortController();
   const parts = await createParts(options, metrics, stop.signal);
-  let phase: 'Serving' | 'Draining' | 'Drained' = 'Serving';
+  let phase: Phase = 'Serving';
   const { alerts, audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
   warmCatalogs(parts);
@@ -107,15 +107,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
   const socket = await openSocket(options, parts, () => phase !== 'Serving');
-  const { config, log } = options;
-  const control =
-    options.control === null
-      ? null
-      : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: () => [] });
-  metrics.controlStreams(() => control?.open ?? 0);
+  const operator = connectOperator(options.control, options.config, parts, () => phase);
+  metrics.controlStreams(() => operator.open);
   const retire = (): void => {
     phase = 'Draining';
-    control?.report(true);
+    operator.retire();
   };
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
@@ -137,7 +133,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
-      await control?.close();
+      await operator.close();
       await Promise.all([admin.close(), socket?.close()]);
       metrics.close();
     },

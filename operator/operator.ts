@@ -100,6 +100,7 @@ function assemble(foundation: Foundation, keeper: CertificateKeeper, signal: Abo
       installation: () => installation(call, keeper),
       listeningSince: () => listeningSince,
       now: Date.now,
+      log,
     },
     listeners: {
       metrics: metrics.gateways,

@@ -85,6 +85,7 @@ function build(primary: StatementClass, found: Findings): Built {
     attributes: [...found.attributes],
     operators: [...found.operators.values()],
     types: [...found.types.values()],
+    ...repeatedOf(found),
     settings,
     asks,
     ...(renamesTypes ? { renamesTypes } : {}),
@@ -95,6 +96,14 @@ function build(primary: StatementClass, found: Findings): Built {
     folds: found.folds || [...found.functions, ...found.types.values()].some(({ name }) => mayFold(name)),
     unknown,
   };
+}
+
+/** Parameters that something else may give their type than what is looked at. */
+function repeatedOf({ parameters }: Findings): Pick<RawStatement, 'repeated'> {
+  const all = [...parameters].filter(([, { places, compared }]) => places + compared > 1);
+  if (all.length === 0) return {};
+  const used = all.filter(([, { places }]) => places > 0).map(([number]) => number);
+  return { repeated: { compared: all.map(([number]) => number).filter((number) => !used.includes(number)), used } };
 }
 
 /** What a statement is called after, where its node does not say it. */

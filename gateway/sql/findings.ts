@@ -23,6 +23,8 @@ export interface Findings {
   /** Two-part column references, and the names of functions in FROM: a scalar's attribute may be a conversion. */
   readonly columnParts: Map<string, Set<string>>;
   readonly functionItems: Set<string>;
+  /** Where parameters stand, beside casts to types that tell keys apart: in how many places, and compared with columns. */
+  readonly parameters: Map<number, { places: number; compared: number }>;
   asks: boolean;
   renamesTypes: boolean;
   /** Relations go, or go by another name: those that are named, or others as well. */
@@ -50,6 +52,7 @@ export function nothing(): Findings {
     columns: { sources: new Map(), levels: [] },
     columnParts: new Map(),
     functionItems: new Set(),
+    parameters: new Map(),
     asks: false,
     renamesTypes: false,
     removes: null,
@@ -64,6 +67,14 @@ export function nothing(): Findings {
 /** The parser leaves letters beyond ASCII as they are, and the tree does not tell which names were quoted. */
 export function mayFold(name: string): boolean {
   return /[^\0-\x7f]/.test(name) && name !== name.toLowerCase();
+}
+
+/** A parameter that stands somewhere, or (`times` -1) where it counts as if it did not. */
+export function addParameter(found: Findings, number: number, compared: boolean, times = 1): void {
+  const known = found.parameters.get(number) ?? { places: 0, compared: 0 };
+  if (compared) known.compared += times;
+  else known.places += times;
+  found.parameters.set(number, known);
 }
 
 /** It need not exist. */

@@ -20,6 +20,8 @@ export interface RelationLinks {
   readonly notNull: readonly string[];
   /** `uniqueKeys` by attribute number. */
   readonly keyNumbers: readonly (readonly number[])[];
+  /** The types of those columns; left out: not known. */
+  readonly keyTypes?: readonly (readonly number[])[];
   /** It is a partition: its rows are its parent's, column by column. */
   readonly partition: boolean;
   /** The table that it is an index of. */
@@ -83,6 +85,8 @@ export interface RuleDefinition {
 export interface Column {
   readonly name: string;
   readonly number: number;
+  /** Of a key. */
+  readonly type?: number | undefined;
 }
 
 export interface DefinitionUse {

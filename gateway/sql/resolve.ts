@@ -15,8 +15,9 @@ import {
 } from './resolve-environment.ts';
 import { follow } from './resolve-follow.ts';
 import { type Surroundings, surroundingsOf } from './resolve-links.ts';
-import { reachOf } from './resolve-reach.ts';
+import { type Parameters, reachOf } from './resolve-reach.ts';
 import { sequencesOf } from './resolve-sequences.ts';
+import { hasOwnTypes } from './resolve-types.ts';
 
 /** What resolution has found so far. */
 export interface Found {
@@ -48,7 +49,8 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   };
   const around = surroundingsOf(env);
   const named = [...raw.relations, ...sequencesOf(raw)];
-  for (const relation of named) resolveRelation(relation, env, { found, around });
+  const of = { ...raw, ownTypes: () => hasOwnTypes(raw, env) };
+  for (const relation of named) resolveRelation(relation, env, { found, around, of });
   resolveCalls(raw, env, found);
   const missing = [...around.wanted];
   if (env.partial !== true) {
@@ -111,7 +113,7 @@ function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): readon
 function resolveRelation(
   raw: RawRelation,
   env: ResolveEnvironment,
-  { found, around }: { found: Found; around: Surroundings },
+  { found, around, of }: { found: Found; around: Surroundings; of: Parameters },
 ): void {
   if (isCut(raw.name, env)) found.unknown.push(`the name ${raw.name}, which the server cuts in another encoding`);
   const known = findRelation(raw, env);
@@ -128,7 +130,7 @@ function resolveRelation(
     {
       relation: known,
       verb: raw.verb,
-      reach: reachOf(raw, known, around),
+      reach: reachOf(raw, known, { around, of }),
       door: raw.door,
       of: null,
       only: raw.only === true,

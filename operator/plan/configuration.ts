@@ -48,3 +48,8 @@ export function describe(problems: readonly Problem[]): string {
     .sort();
   return texts.length === 1 ? texts[0]! : `${texts[0]} (and ${texts.length - 1} more)`;
 }
+
+/** The same for problems of one object, without its name. */
+export function describeOwn(problems: readonly Problem[]): string {
+  return describe(problems).replace(/^\S+ \S+: /, '');
+}

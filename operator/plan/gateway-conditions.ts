@@ -1,7 +1,7 @@
 import { shapeOf } from './children/pod.ts';
 import { wantedPods } from './children/scaling.ts';
 import { listed, no, since, unknown, type Verdict, yes } from './conditions.ts';
-import { type Configuration, describe } from './configuration.ts';
+import { type Configuration, describeOwn } from './configuration.ts';
 import { confirm } from './confirmation.ts';
 import { refOf } from './problems.ts';
 import type { GatewayInput, PodView } from './types.ts';
@@ -32,7 +32,7 @@ export function accepted(input: GatewayInput, configuration: Configuration): Ver
   }
   if (configuration.kind === 'Good') return { ...yes('Accepted'), touch: true };
   const own = configuration.problems.filter(({ object }) => object.kind === gateway.kind);
-  if (own.length > 0) return { ...no('Invalid', describe(own)), touch: false };
+  if (own.length > 0) return { ...no('Invalid', describeOwn(own)), touch: false };
   // What is attached is at fault, and says so itself.
   if (configuration.problems.length > 0) return { ...yes('Accepted'), touch: true };
   return { ...no(configuration.reason, configuration.message), touch: true };

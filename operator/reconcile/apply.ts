@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../../gateway/config/canonical.ts';
+import type { Log } from '../kube/log.ts';
 import type { KubeClient, KubeObject } from '../kube/types.ts';
 import type { Child, GatewayPlan } from '../plan/types.ts';
 import type { Caches, Gateway } from './caches.ts';
-import { covers } from './compare.ts';
+import { difference } from './compare.ts';
 import { keyOf, type Latest } from './latest.ts';
 import { cachedChild, type LiveChildren, resourceOf } from './live.ts';
 import { ownerOf } from './ownership.ts';
@@ -16,11 +17,12 @@ export interface Applier {
   readonly client: KubeClient;
   readonly caches: Caches;
   readonly latest: Latest;
+  readonly log: Log;
 }
 
 /** Applies what a plan wants, in its order, as far as it is not there already. */
 export async function applyChildren(
-  { client, caches, latest }: Applier,
+  { client, caches, latest, log }: Applier,
   children: readonly Child[],
   live: LiveChildren,
 ): Promise<void> {
@@ -28,7 +30,8 @@ export async function applyChildren(
     const { kind, metadata } = child;
     const wanted = marked(child);
     const present = live.ours.get(`${kind}/${metadata.name}`);
-    if (present !== undefined && covers(present, wanted)) continue;
+    const differs = present === undefined ? '' : difference(present, wanted);
+    if (differs === null) continue;
     const { cached } = cachedChild(caches, latest, kind, metadata.namespace, metadata.name);
     const uid = present?.metadata.uid;
     // Only over the very object whose owner was looked at; and where there was none, never over somebody's fields.
@@ -38,6 +41,9 @@ export async function applyChildren(
       force: present !== undefined,
     });
     latest.put(keyOf(child as unknown as KubeObject), cached, answer);
+    const { namespace, name } = metadata;
+    if (present === undefined) log.info({ kind, namespace, name }, 'Created');
+    else log.info({ kind, namespace, name, differs }, 'Put right');
   }
 }
 
@@ -57,21 +63,19 @@ export async function handOver(client: KubeClient, handover: GatewayPlan['handov
 
 /** Removes what the gateway owns and its plan does not want any more. */
 export async function prune(
-  { client, caches }: Applier,
+  { client, caches, log }: Applier,
   gateway: Gateway,
   children: readonly Child[],
-): Promise<readonly string[]> {
+): Promise<void> {
   const { name, namespace } = gateway.metadata;
   const wanted = new Set(children.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
-  const removed: string[] = [];
   for (const [kind, { store }] of caches.children) {
     for (const object of store.byIndex('gateway', `${namespace}/${name}`)) {
       const key = `${kind}/${object.metadata.name}`;
       const { uid, deletionTimestamp } = object.metadata;
       if (wanted.has(key) || deletionTimestamp !== undefined || ownerOf(object, gateway) !== 'Ours') continue;
       await client.delete({ resource: resourceOf(kind), namespace, name: object.metadata.name }, uid ? { uid } : {});
-      removed.push(key);
+      log.info({ kind, namespace, name: object.metadata.name }, 'Removed');
     }
   }
-  return removed;
 }

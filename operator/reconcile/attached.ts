@@ -17,6 +17,8 @@ const OWN = new Set(['Ready']);
 const OWN_OF_REQUEST = new Set(['Pending', 'Approved', 'Denied', 'Expired', 'Withdrawn']);
 /** A gateway that is not in an incomplete cache may be there all the same. */
 const LOOK_AGAIN = 2_000;
+/** The gateways are looked at because of the same change; what they make of it is awaited for so long. */
+const PATIENCE = 1_000;
 
 /** Writes the status of AccessPolicies or MaskingRules (`namespace/name`): what their gateways made of them. */
 export function createAttachedController<T extends Policy | Mask>(
@@ -25,23 +27,46 @@ export function createAttachedController<T extends Policy | Mask>(
   world: World,
   book: AttachmentBook,
 ): Reconcile {
+  /** Since when a generation waits for its gateways. */
+  const waiting = new Map<string, { readonly generation: number | undefined; readonly since: number }>();
+  const waited = (key: string, generation: number | undefined): number => {
+    const before = waiting.get(key);
+    if (before?.generation === generation) return world.now() - (before?.since ?? 0);
+    waiting.set(key, { generation, since: world.now() });
+    return 0;
+  };
   return async (key, signal) => {
     const found = find(source, world, key);
-    if (found === null) return DONE;
+    if (found === null) {
+      waiting.delete(key);
+      return DONE;
+    }
     if (world.caches.gateways.store.incomplete !== null) return { kind: 'Done', requeueAfter: LOOK_AGAIN };
     const { cached, newest } = found;
-    const gateways = new Map<string, Attachment | null>();
-    for (const target of targets(newest)) {
-      const [namespace, name] = target.split('/') as [string, string];
-      const exists = world.caches.gateways.store.get(namespace, name) !== undefined;
-      const attachment = exists ? book.of(target, newest) : null;
-      if (attachment !== undefined) gateways.set(name, attachment);
-    }
+    const { gateways, complete } = attachmentsOf(newest, world, book);
+    const left = complete ? 0 : PATIENCE - waited(key, newest.metadata.generation);
+    if (left > 0) return { kind: 'Done', requeueAfter: left };
+    if (complete) waiting.delete(key);
     const status = planAttached({ object: newest, gateways, now: world.now() });
     const { resource } = source.store;
     await writeStatus(fence(client, signal), world.latest, { resource, cached, newest, status, own: OWN });
     return DONE;
   };
+}
+
+/** What each gateway that an object names made of its present generation; `complete`: all have made something of it. */
+function attachmentsOf(object: Policy | Mask, { caches }: World, book: AttachmentBook) {
+  const gateways = new Map<string, Attachment | null>();
+  for (const target of targets(object)) {
+    const [namespace, name] = target.split('/') as [string, string];
+    const exists = caches.gateways.store.get(namespace, name) !== undefined;
+    const attachment = exists ? book.of(target, object) : null;
+    // What was made of an older generation says nothing of this one (test: "only then said to be").
+    if (attachment === undefined || (attachment !== null && attachment.generation !== object.metadata.generation))
+      continue;
+    gateways.set(name, attachment);
+  }
+  return { gateways, complete: gateways.size === targets(object).length };
 }
 
 /** Writes the status of AccessRequests. */

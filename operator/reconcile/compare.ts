@@ -17,33 +17,43 @@ const ITEM_KEYS: Readonly<Record<string, readonly string[]>> = {
 const QUANTITIES = new Set(['requests', 'limits', 'sizeLimit']);
 
 /**
- * Whether an object has everything that another says, so that applying it would change nothing. What others have added
- * beside does not count, as it does not for server-side apply.
+ * Where an object lacks what another says, such as `spec.replicas`; null: nowhere, so that applying it would change
+ * nothing. What others have added beside does not count, as it does not for server-side apply.
  */
-export function covers(live: unknown, wanted: unknown, field = ''): boolean {
-  if (QUANTITIES.has(field)) return coversQuantities(live, wanted);
-  if (Array.isArray(wanted)) return Array.isArray(live) && coversList(live, wanted, ITEM_KEYS[field]);
-  if (!isObject(wanted)) return live === wanted;
-  return isObject(live) && Object.entries(wanted).every(([name, value]) => covers(live[name], value, name));
+export function difference(live: unknown, wanted: unknown, field = ''): string | null {
+  if (QUANTITIES.has(field) && !isObject(wanted)) return isSameQuantity(live, wanted) ? null : '';
+  if (Array.isArray(wanted)) return Array.isArray(live) ? differenceInList(live, wanted, ITEM_KEYS[field]) : '';
+  // A zero is left out by the API server where it means the same as nothing.
+  if (!isObject(wanted)) return live === wanted || (wanted === 0 && live === undefined) ? null : '';
+  if (!isObject(live)) return '';
+  for (const [name, value] of Object.entries(wanted)) {
+    const below = difference(live[name], value, QUANTITIES.has(field) ? field : name);
+    if (below !== null) return join(name, below);
+  }
+  return null;
 }
 
-function coversList(
+function differenceInList(
   live: readonly unknown[],
   wanted: readonly unknown[],
   keys: readonly string[] | undefined,
-): boolean {
-  if (keys === undefined) return live.length === wanted.length && wanted.every((item, i) => covers(live[i], item));
-  return wanted.every((item) => live.some((other) => isItem(other, item, keys) && covers(other, item)));
+): string | null {
+  if (keys === undefined && live.length !== wanted.length) return '';
+  for (const [i, item] of wanted.entries()) {
+    const other = keys === undefined ? live[i] : live.find((candidate) => isItem(candidate, item, keys));
+    const below = difference(other, item);
+    if (below !== null) return join(String(i), below);
+  }
+  return null;
+}
+
+function join(name: string, below: string): string {
+  return below === '' ? name : `${name}.${below}`;
 }
 
 function isItem(live: unknown, wanted: unknown, keys: readonly string[]): boolean {
   if (!isObject(live) || !isObject(wanted)) return false;
   return keys.every((key) => wanted[key] === undefined || live[key] === wanted[key]);
-}
-
-function coversQuantities(live: unknown, wanted: unknown): boolean {
-  if (!isObject(wanted)) return isSameQuantity(live, wanted);
-  return isObject(live) && Object.entries(wanted).every(([name, value]) => isSameQuantity(live[name], value));
 }
 
 function isSameQuantity(live: unknown, wanted: unknown): boolean {

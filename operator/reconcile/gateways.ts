@@ -105,7 +105,7 @@ class Run {
   constructor(options: RunOptions) {
     this.#options = options;
     const { client, world } = options;
-    this.#applier = { client, caches: world.caches, latest: world.latest };
+    this.#applier = { client, caches: world.caches, latest: world.latest, log: world.log };
   }
 
   /** Keeps what is there; says so where it lasts. */

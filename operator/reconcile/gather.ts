@@ -1,4 +1,5 @@
 import type { Reports } from '../control/reports.ts';
+import type { Log } from '../kube/log.ts';
 import type { KubeObject } from '../kube/types.ts';
 import type { ClusterIssuer } from '../plan/gateway.ts';
 import { childNames, isStateful } from '../plan/names.ts';
@@ -23,6 +24,7 @@ export interface World {
   /** Since when gateways can call, in milliseconds since the epoch. */
   readonly listeningSince: () => number;
   readonly now: () => number;
+  readonly log: Log;
 }
 
 /** Why no plan can be made of a gateway now; null: one can. A plan from half of the truth could take rules away. */

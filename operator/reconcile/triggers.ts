@@ -14,7 +14,11 @@ export interface Queues {
 
 interface Queue {
   add(key: string, priority?: Priority): void;
+  addAfter(key: string, milliseconds: number): void;
 }
+
+/** The pods of a gateway confirm a document at nearly the same time: one look at all of them is enough. */
+const TOGETHER = 50;
 
 /** Puts into the queues whom a change concerns, before and after it. */
 export function wireTriggers(caches: Caches, reports: Reports, latest: Latest, queues: Queues): void {
@@ -47,7 +51,7 @@ export function wireTriggers(caches: Caches, reports: Reports, latest: Latest, q
       for (const key of both(change, gatewayLabel)) gateways.add(key, priorityOf(change));
     });
   for (const source of caches.all) source.onHealth(everyGateway);
-  reports.subscribe((namespace, gateway) => gateways.add(`${namespace}/${gateway}`));
+  reports.subscribe((namespace, gateway) => gateways.addAfter(`${namespace}/${gateway}`, TOGETHER));
 }
 
 function wakeAttached({ policies, masks }: Caches, queues: Queues, gateway: string): void {

@@ -109,6 +109,20 @@ const GATEWAY = {
   telemetry: { traces: { endpoint: 'http://collector:4318' } },
 };
 
+/** All that this version of the gateway can do, and quantities in forms that the API server writes in another. */
+export const FULL_GATEWAY: Object = {
+  ...GATEWAY,
+  audit: {
+    ...GATEWAY.audit,
+    spool: { size: '1Gi', emptyDir: {} },
+    sinks: [{ name: 'log', stdout: {} }],
+  },
+  pod: {
+    ...GATEWAY.pod,
+    resources: { requests: { cpu: '0.5', memory: '1024Mi' }, limits: { cpu: '1000m', memory: '1.5Gi' } },
+  },
+};
+
 const POLICY = {
   targetRefs: TARGETS,
   subjects: SUBJECTS,

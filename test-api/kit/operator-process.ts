@@ -30,6 +30,8 @@ export interface OperatorOptions {
   readonly name?: string;
   /** Do not wait until it is ready. */
   readonly unready?: boolean;
+  /** Of an operator that it takes the place of; else any. */
+  readonly controlPort?: number;
   /** Node's own options. */
   readonly node?: readonly string[];
 }
@@ -40,7 +42,7 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
   const directory = await mkdtemp(path.join(os.tmpdir(), 'postern-operator-'));
   const config = path.join(directory, 'kubeconfig');
   await writeFile(config, kubeconfig(api, await operatorToken(admin, namespace)), { mode: 0o600 });
-  const [controlPort, adminPort] = [await freePort(), await freePort()];
+  const [controlPort, adminPort] = [options.controlPort ?? (await freePort()), await freePort()];
   const args = [
     ...(options.node ?? []),
     MAIN,

@@ -3,7 +3,7 @@ import { Fleet } from './fleet.ts';
 import { type Http, openHttp } from './http.ts';
 import { type Installation, install } from './install.ts';
 import { apply, collection, createNamespace, pathOf } from './objects.ts';
-import { type OperatorProcess, startOperator } from './operator-process.ts';
+import { type OperatorOptions, type OperatorProcess, startOperator } from './operator-process.ts';
 import { until } from './until.ts';
 
 type Json = Record<string, unknown>;
@@ -62,10 +62,10 @@ export class Stage {
   }
 
   /** Starts an operator more. */
-  async operator(name = 'operator-0', unready = false, node: readonly string[] = []): Promise<OperatorProcess> {
+  async operator(options: Partial<OperatorOptions> = {}): Promise<OperatorProcess> {
     const { api } = this.#options;
     const { http: admin, installation } = this;
-    const operator = await startOperator({ api, admin, installation, name, unready, node });
+    const operator = await startOperator({ api, admin, installation, ...options });
     this.#operators.push(operator);
     const forget = (): void => {
       this.#operators = this.#operators.filter((each) => each !== operator);

@@ -56,7 +56,7 @@ describe.each(RENDERED)('%s', (path) => {
       expect(Object.keys(selector)).not.toContain('app.kubernetes.io/instance');
     }
     // A gateway's pods are not the operator's: the Service of the control port must not find them.
-    expect(labels['app.kubernetes.io/name']).toBe('postern');
+    expect(labels['app.kubernetes.io/name']).toBe('postern-operator');
   });
 
   test('liveness does not hang on readiness, and both are asked', () => {

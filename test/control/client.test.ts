@@ -103,6 +103,16 @@ describe('a stream that ends', () => {
     await vi.waitFor(() => expect(replica.report()).toBeDefined(), WAIT);
   });
 
+  it('is not ended by a pause of its own: neither end was silent', async () => {
+    const replica = await stage.replica(SHORT);
+    const { client, logged } = stage.gateway(replica.server.port, SHORT);
+    await vi.waitFor(() => expect(replica.report()).toBeDefined(), WAIT);
+    const until = performance.now() + 6 * SHORT.beat;
+    while (performance.now() < until);
+    await sleep(2 * SHORT.beat);
+    expect([client.open, replica.metrics.counts.opened, logged.length]).toEqual([1, 1, 1]);
+  });
+
   it('takes longer to come back with each failure, and says so once', async () => {
     const port = (await stage.replica()).server.port + 1;
     const { logged } = stage.gateway(port, { backoff: 20 });

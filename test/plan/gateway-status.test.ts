@@ -64,7 +64,7 @@ describe('Accepted', () => {
     [
       'something that this version cannot do',
       () => fresh({ gateway: stored(gateway({ audit: { recording: { mode: 'Full' } } })) }),
-      'False Invalid: PostgresGateway orders: spec.audit.recording.mode: Full is not available in this version: use Statements or None',
+      'False Invalid: spec.audit.recording.mode: Full is not available in this version: use Statements or None',
     ],
     ['what is attached is at fault', () => fresh({ policies: [broken] }), 'True Accepted: '],
     [
