@@ -18,7 +18,6 @@ export interface Pod {
     }[];
   };
   readonly status?: {
-    readonly phase?: string;
     readonly containerStatuses?: readonly {
       readonly name: string;
       readonly ready: boolean;

@@ -56,7 +56,7 @@ function pod(name: string, container: Json = {}): Json {
   return {
     metadata: { name, namespace: 'shop', uid: `u-${name}`, labels: { 'postern.dev/gateway': 'orders' } },
     spec: { containers: [{ name: 'gateway', readinessProbe: { periodSeconds: 5, failureThreshold: 2 } }] },
-    status: { phase: 'Running', containerStatuses: [{ ...gateway, ...container }] },
+    status: { containerStatuses: [{ ...gateway, ...container }] },
   };
 }
 
