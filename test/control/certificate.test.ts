@@ -226,7 +226,7 @@ describe('the keeper of the Secret', () => {
 });
 
 describe('a running server', () => {
-  const WAIT = { timeout: 5000, interval: 10 };
+  const WAIT = { timeout: 15_000, interval: 10 };
   let stage: Stage;
 
   afterEach(async () => {
