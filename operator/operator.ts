@@ -19,7 +19,7 @@ export interface Operator {
 }
 
 /** Labels of the operator's own pods, as the chart has them. */
-const POD_LABELS = { 'app.kubernetes.io/name': 'postern-operator', 'app.kubernetes.io/component': 'operator' };
+const POD_LABELS = { 'app.kubernetes.io/name': 'postern', 'app.kubernetes.io/component': 'operator' };
 
 /** Starts everything: caches and the control port at once, the controllers when this replica leads. */
 export async function startOperator(call: Call, log: Logger): Promise<Operator> {
