@@ -16,7 +16,7 @@ import { exampleDocument } from '../config/fixture.ts';
 
 export const HOST = 'postern-control.postern.svc';
 export const NAMES = serviceNames('postern-control', 'postern');
-export const GATEWAY = { namespace: 'shop', gateway: 'orders' } as const;
+const GATEWAY = { namespace: 'shop', gateway: 'orders' } as const;
 /** For tests that wait for three missed ones; a busy machine misses so short ones now and then by itself. */
 export const SHORT = { beat: 100 } as const;
 const BEAT = 1000;
