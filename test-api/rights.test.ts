@@ -74,5 +74,5 @@ test.each([
 test('may read the issuer of the cluster and its keys', async () => {
   const { issuer } = await operator.must('/.well-known/openid-configuration');
   expect(issuer).toMatch(/^https:/);
-  expect((await operator.must('/openid/v1/jwks')).keys).not.toEqual([]);
+  expect((await operator.must('/openid/v1/jwks', { accept: 'application/jwk-set+json' })).keys).not.toEqual([]);
 });
