@@ -1,5 +1,6 @@
 import type { ConfigDocument, Policy } from '../gateway/config/document.ts';
 import { unenforced } from '../gateway/config/unenforced.ts';
+import type { Unmatched } from '../gateway/policy/unmatched.ts';
 import type { FieldError } from '../operator/api/problem.ts';
 import { SCHEMAS } from '../operator/api/schemas.ts';
 import type { PostgresGateway } from '../operator/api/types.generated.ts';
@@ -22,7 +23,7 @@ export type Project =
       /** What a gateway will not do of it, and does in its place, said like problems. */
       readonly unenforced: readonly string[];
       /** `file:line: kind/name: field: message` for a policy of the document. */
-      readonly say: (policy: Policy, path: string, message: string) => string;
+      readonly say: (found: Unmatched) => string;
     }
   /** Every problem at once: `file:line: kind/name: field: message`. */
   | { readonly ok: false; readonly errors: readonly string[] };
@@ -130,8 +131,8 @@ function build(
   const said = ({ path, message }: FieldError) => describe(ours.get(gateway)!, path, message);
   errors.push(...incomplete.map(said));
   if (errors.length > 0) return { ok: false, errors };
-  const say = ({ namespace, name }: Policy, path: string, message: string) =>
-    describeAll([{ object: { kind: 'AccessPolicy', namespace, name, generation: 1 }, path, message }], read)[0]!;
+  const say = ({ path, message, ...object }: Unmatched) =>
+    describeAll([{ object: { ...object, generation: 1 }, path, message }], read)[0]!;
   const notices = unenforced(plan.document).map(({ reason, ...object }) => ({
     object: { ...object, generation: 1 },
     path: '',

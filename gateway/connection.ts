@@ -131,7 +131,7 @@ function admit(
       reason: 'LimitReached',
       code: '53300',
       message: `too many connections of ${identity.username}: ${most} at a time are allowed`,
-      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
+      hint: `Close some of them; ${policy === null ? 'spec.limits.connectionsPerIdentity, shared by the pods of the gateway,' : `spec.limits.sessions of AccessPolicy ${policy}`} sets the limit.`,
     };
   }
   return {

@@ -118,6 +118,7 @@ export function createEnvironment(shared: Shared, principal: Principal, wake: ()
       });
       return null;
     },
+    catalogFailure: () => shared.catalog.failure(database),
     lastCatalog() {
       const last = shared.catalog.last(database);
       if (last === undefined) shared.catalog.ensure(database).catch(() => {}); // said in the log

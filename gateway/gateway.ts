@@ -18,7 +18,8 @@ import { ConnectionCounter, ListenError, listen, listenError, type RunningListen
 import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
-import { connectOperator } from './reporting.ts';
+import { connectOperator, type Phase } from './reporting.ts';
+import { checkSecrets, type SecretCheck } from './secret-check.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
@@ -33,6 +34,7 @@ type Logger = ReturnType<typeof createLogger>;
 export interface GatewayParts extends Shared {
   readonly authenticator: Authenticator;
   readonly certificates: Certificates;
+  readonly secrets: SecretCheck;
   readonly upstream: UpstreamAccess;
   readonly cancels: CancelRegistry;
   readonly peers: Peers;
@@ -84,7 +86,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics();
   const stop = new AbortController();
   const parts = await createParts(options, metrics, stop.signal);
-  let phase: 'Serving' | 'Draining' | 'Drained' = 'Serving';
+  let phase: Phase = 'Serving';
   const { alerts, audit, sessions, authenticator, certificates } = parts;
   followRevisions(options.config, parts);
   warmCatalogs(parts);
@@ -101,21 +103,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       { name: 'drain', check: () => (phase === 'Serving' ? null : 'the gateway is being stopped') },
       { name: 'audit', check: () => (audit.state.available ? null : audit.state.reason) },
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
+      { name: 'secrets', check: () => parts.secrets.notReady() },
     ],
     metrics,
   }).catch((error: unknown) => {
     throw listenError(error, { host: options.host, port: options.adminPort });
   });
   const socket = await openSocket(options, parts, () => phase !== 'Serving');
-  const { config, log } = options;
-  const control =
-    options.control === null
-      ? null
-      : connectOperator(options.control, { config, sessions, log, phase: () => phase, findings: () => [] });
-  metrics.controlStreams(() => control?.open ?? 0);
+  const operator = connectOperator(options.control, options.config, parts, () => phase);
+  metrics.controlStreams(() => operator.open);
   const retire = (): void => {
     phase = 'Draining';
-    control?.report(true);
+    operator.retire();
   };
   const sweep = setInterval(() => sessions.sweep(), SWEEP);
   sweep.unref();
@@ -137,7 +136,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([audit.close(), alerts.close(ALERT_PATIENCE)]);
       await parts.analyzer.close();
       await parts.tracing.shutdown();
-      await control?.close();
+      await operator.close();
       await Promise.all([admin.close(), socket?.close()]);
       metrics.close();
     },
@@ -201,6 +200,11 @@ async function createParts(options: GatewayOptions, metrics: Metrics, stopping: 
       secrets,
       onError: (message) => log.error({}, message),
     }),
+    secrets: checkSecrets(
+      () => config.current.document,
+      secrets,
+      () => performance.now(),
+    ),
     cancels: new CancelRegistry({ now: Date.now, count }),
     peers: new Peers({ peers: options.peers, count }),
     scramKeys: new ScramKeyCache(),

@@ -1,21 +1,35 @@
-import type { GatewayReport } from './config/control.ts';
 import type { ConfigSource } from './config/source.ts';
 import { unenforced } from './config/unenforced.ts';
-import { type ControlAddress, ControlClient, type ControlLog } from './control/client.ts';
-import type { Sessions } from './sessions.ts';
+import { type ControlAddress, ControlClient } from './control/client.ts';
+import { Findings } from './findings.ts';
+import type { GatewayParts } from './gateway.ts';
 
-export interface ReportingParts {
-  readonly config: ConfigSource;
-  readonly sessions: Sessions;
-  readonly log: ControlLog;
-  readonly phase: () => 'Serving' | 'Draining' | 'Drained';
-  readonly findings: () => GatewayReport['findings'];
+/** Serving, on the way out with sessions, without any. */
+export type Phase = 'Serving' | 'Draining' | 'Drained';
+
+/** The gateway's side of its operator. */
+export interface OperatorLink {
+  /** Control streams that are open. */
+  readonly open: number;
+  /** The gateway is on its way out. */
+  retire(): void;
+  /** Says the last of it. */
+  close(): Promise<void>;
 }
 
-/** Connects the gateway to the operator: documents in force come from there, what became of them is told there. */
-export function connectOperator(address: ControlAddress, parts: ReportingParts): ControlClient {
-  const { config, sessions, log, phase, findings } = parts;
-  const client = new ControlClient({
+/** Without an operator nothing is told. */
+const ALONE: OperatorLink = { open: 0, retire() {}, async close() {} };
+
+/** Connects the gateway to the operator: documents come from there, what became of them is told there. */
+export function connectOperator(
+  address: ControlAddress | null,
+  config: ConfigSource,
+  { sessions, catalog, upstream, secrets, revision, log }: GatewayParts,
+  phase: () => Phase,
+): OperatorLink {
+  if (address === null) return ALONE;
+  const findings = new Findings({ revision, catalog, upstream, onChange: () => client.report(false) });
+  const client: ControlClient = new ControlClient({
     ...address,
     log,
     report: () => ({
@@ -26,7 +40,8 @@ export function connectOperator(address: ControlAddress, parts: ReportingParts):
       sessions: sessions.size,
       draining: phase() !== 'Serving',
       unenforced: unenforced(config.current.document),
-      findings: findings(),
+      // Secrets first: long reports are cut.
+      findings: [...secrets.findings(), ...findings.current],
     }),
     onConfiguration({ revision, sequence, document }) {
       // The record of revisions is closed once nobody is left whom they concern.
@@ -35,7 +50,20 @@ export function connectOperator(address: ControlAddress, parts: ReportingParts):
       client.report(true);
     },
   });
-  config.subscribe(() => client.report(true));
+  config.subscribe(() => {
+    client.report(true);
+    findings.onRevision();
+  });
   sessions.subscribe(() => client.report(false));
-  return client;
+  catalog.subscribe(() => findings.onCatalog());
+  return {
+    get open() {
+      return client.open;
+    },
+    retire() {
+      findings.close();
+      client.report(true);
+    },
+    close: () => client.close(),
+  };
 }

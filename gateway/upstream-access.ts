@@ -84,7 +84,7 @@ export class UpstreamAccess {
         await client.connect();
         return client;
       } catch (error) {
-        last = error;
+        last = new Error(`${host}:${port}: ${(error as Error).message}`, { cause: error });
         await client.end().catch(() => {});
       }
     }

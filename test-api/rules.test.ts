@@ -63,7 +63,7 @@ test.each(CHANGE_CASES)('a change of %s is refused, its neighbour is not', async
     ...(clean(object) as Object),
     metadata: { name: `change-${name.replaceAll(' ', '-')}`, namespace: 'shop' },
   });
-  const path = collection('postern.dev/v1alpha1', 'AccessRequest', 'shop');
+  const path = collection('postern.dev/v1alpha1', String(before.kind), 'shop');
   const { metadata } = await http.must(path, { method: 'POST', body: named(before) });
   const change = async (object: Object): Promise<string[]> => {
     const body = { ...named(object), metadata };

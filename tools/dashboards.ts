@@ -113,6 +113,26 @@ export const DASHBOARDS: readonly Dashboard[] = [
     panels: [
       { title: 'Leader', unit: 'short', series: { '{{pod}}': `leader_election_master_status${OPERATOR}` } },
       {
+        title: 'Gateways by the reason of Ready',
+        unit: 'short',
+        series: {
+          '{{reason}}': `count by (reason) (postern_gateway_condition{job="postern-operator-metrics",condition="Ready"})`,
+        },
+      },
+      {
+        title: 'From an edit that is published to all pods that confirm it',
+        unit: 's',
+        series: {
+          p50: `histogram_quantile(0.5, ${byOperator('le', 'postern_config_propagation_seconds_bucket')})`,
+          p99: `histogram_quantile(0.99, ${byOperator('le', 'postern_config_propagation_seconds_bucket')})`,
+        },
+      },
+      {
+        title: 'Control streams',
+        unit: 'short',
+        series: { '{{pod}}': `postern_control_streams${OPERATOR}` },
+      },
+      {
         title: 'Reconciliations',
         unit: 'ops',
         series: { '{{controller}} {{result}}': byOperator('controller, result', 'controller_runtime_reconcile_total') },
@@ -139,6 +159,16 @@ export const DASHBOARDS: readonly Dashboard[] = [
         title: 'Changes that a watch had missed',
         unit: 'short',
         series: { '{{resource}}': `sum by (resource) (postern_reflector_missed_changes_total${OPERATOR})` },
+      },
+      {
+        title: 'Caches that are not the whole truth',
+        unit: 'short',
+        series: { '{{resource}}': `max by (resource) (postern_cache_incomplete${OPERATOR})` },
+      },
+      {
+        title: 'Delay of the event loop (p99)',
+        unit: 's',
+        series: { '{{pod}}': 'postern_event_loop_delay_seconds{quantile="0.99",job="postern-operator-metrics"}' },
       },
       { title: 'Memory', unit: 'bytes', series: { '{{pod}}': `process_resident_memory_bytes${OPERATOR}` } },
     ],

@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 import { files, MANIFEST_OPTIONS, MANIFESTS } from '../manifest-options.ts';
 import { loadProject } from '../project.ts';
 import { plural } from '../table.ts';
-import { findUnmatched } from '../unmatched.ts';
+import { askForUnmatched } from '../unmatched.ts';
 import { noMore, one, report } from '../usage.ts';
 
 export const VALIDATE: Command = {
@@ -19,9 +19,8 @@ ${MANIFESTS}      --server          Ask the gateway's server as well: databases,
     if (!project.ok) return report(project.errors);
     if (values.has('server')) {
       if (project.missing.length > 0) return report(project.missing);
-      const unmatched = await findUnmatched(project.document, project.secrets);
-      if (unmatched.length > 0)
-        return report(unmatched.map(({ policy, path, message }) => project.say(policy, path, message)));
+      const unmatched = await askForUnmatched(project.document, project.secrets);
+      if (unmatched.length > 0) return report(unmatched.map(project.say));
     }
     const { gateway, policies, masks, listeners } = project.document;
     const counts = [plural(listeners.length, 'listener'), plural(policies.length, 'policy')];

@@ -23,7 +23,10 @@ const KNOWN: readonly (readonly [RegExp, string])[] = [
     'the cluster does not accept your credentials: sign in again, or choose another --context',
   ],
   [/\(Forbidden\)/, 'the cluster does not allow that'],
-  [/context .* does not exist|no context exists/, 'there is no such context: "kubectl config get-contexts" lists them'],
+  [
+    /context .* does not exist|no context exists|context was not found/,
+    'there is no such context: "kubectl config get-contexts" lists them',
+  ],
   [
     /connection refused|no such host|Unable to connect|i\/o timeout|Client\.Timeout|was refused/,
     'the cluster cannot be reached: check --context and your network',

@@ -49,29 +49,25 @@ export function kubectlFor(values: Values): Kubectl {
   );
   const [namespace, timeout] = [one(values, 'namespace'), one(values, 'request-timeout')];
   const own = namespace === null ? [] : [`--namespace=${namespace}`];
-  const read = async (args: readonly string[]): Promise<Result> => {
-    const limit = timeout === null ? [] : [`--request-timeout=${timeout}`];
-    return await run([...handed, ...limit, ...args, '--output=json']);
-  };
+  const limit = timeout === null ? [] : [`--request-timeout=${timeout}`];
+  const read = (...args: readonly string[]): Promise<Result> =>
+    run(['get', ...args, ...handed, ...limit, '--output=json']);
   return {
     async list(resource, { all, labels }) {
-      const scope = all ? ['--all-namespaces'] : own;
       const selector = labels === undefined ? [] : [`--selector=${labels}`];
-      const result = await read([...scope, 'get', resource, ...selector]);
+      const result = await read(resource, ...(all ? ['--all-namespaces'] : own), ...selector);
       if (result.code !== 0) throw new CommandError(explainFailure(result.err));
       return parse<{ items: never[] }>(result.out).items;
     },
     async get(resource, name) {
-      const result = await read([...own, 'get', resource, name]);
+      const result = await read(resource, name, ...own);
       if (result.code !== 0 && /\(NotFound\)/.test(result.err)) return undefined;
       if (result.code !== 0) throw new CommandError(explainFailure(result.err));
       return parse(result.out);
     },
-    exec: (pod, command, line) =>
-      run(
-        [...handed, `--namespace=${pod.namespace}`, 'exec', pod.name, `--container=${CONTAINER}`, '--', ...command],
-        line,
-      ),
+    exec({ namespace: of, name }, command, line) {
+      return run(['exec', name, `--namespace=${of}`, `--container=${CONTAINER}`, ...handed, '--', ...command], line);
+    },
   };
 }
 

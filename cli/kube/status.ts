@@ -47,12 +47,11 @@ export interface Seen {
   /** AccessPolicies and MaskingRules. */
   readonly attached: readonly Attached[];
   readonly pods: readonly Pod[];
-  /** By uid of the pod. */
-  readonly heard: ReadonlyMap<string, Heard>;
 }
 
-export function judgeAll(seen: Seen): readonly GatewayStatus[] {
-  return seen.gateways.map((gateway) => judge(gateway, seen));
+/** `heard`: what pods say themselves, by uid. */
+export function judgeAll(seen: Seen, heard: ReadonlyMap<string, Heard>): readonly GatewayStatus[] {
+  return seen.gateways.map((gateway) => judge(gateway, seen, heard));
 }
 
 /** Policies and masks that name a gateway which is not there: they are in force nowhere. */
@@ -68,7 +67,7 @@ export function strays({
   );
 }
 
-function judge(gateway: PostgresGateway, { attached, pods, heard }: Seen): GatewayStatus {
+function judge(gateway: PostgresGateway, { attached, pods }: Seen, heard: ReadonlyMap<string, Heard>): GatewayStatus {
   const { metadata, status } = gateway;
   const { namespace, name } = metadata;
   const ours = attached.filter(

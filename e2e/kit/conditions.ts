@@ -15,7 +15,7 @@ export function condition(object: Thing, type: string): Condition | undefined {
 }
 
 /** A condition of a policy or rule towards its first gateway. */
-export function ancestorCondition(object: Thing, type: string): Condition | undefined {
+function ancestorCondition(object: Thing, type: string): Condition | undefined {
   return object.status?.ancestors?.[0]?.conditions?.find((one: Condition) => one.type === type);
 }
 

@@ -19,11 +19,6 @@ async function controlPlane(): Promise<string> {
   return (await nodeNames('node-role.kubernetes.io/control-plane'))[0]!;
 }
 
-/** Workers, by name. */
-export async function workers(): Promise<readonly string[]> {
-  return nodeNames('!node-role.kubernetes.io/control-plane');
-}
-
 /** Kills the API server; the kubelet starts another. */
 export async function crashApiServer(): Promise<void> {
   await onNode(await controlPlane(), 'kill -9 $(pidof kube-apiserver)');

@@ -6,7 +6,7 @@ import { eventually } from './eventually.ts';
 import { all, apply, get, kubectl, restrictedNamespace, type Thing } from './kubectl.ts';
 import { GATEWAY, gatewayObject, policyObjects, secretObjects } from './manifests.ts';
 
-export const GATEWAY_LABEL = `postern.dev/gateway=${GATEWAY}`;
+const GATEWAY_LABEL = `postern.dev/gateway=${GATEWAY}`;
 
 interface Person {
   readonly username: string;
@@ -82,5 +82,5 @@ export async function incarnations(site: Site): Promise<string> {
 export async function auditRecords(site: Site, text: string): Promise<readonly Thing[]> {
   const logs = await kubectl(['-n', site.namespace, 'logs', '-l', GATEWAY_LABEL, '-c', 'gateway', '--tail=-1']);
   const lines = logs.split('\n').filter((line) => line.includes(text) && line.includes('"event_code"'));
-  return lines.map((line) => JSON.parse(line));
+  return lines.map((line) => JSON.parse(line).event);
 }

@@ -2,6 +2,7 @@ import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
 import { ALL_FUNCTIONS, ARGUMENT_TYPES, readAllFunctions } from './functions.ts';
 import { ALL_COLUMNS, ALL_KEYS, ALL_LINKS, ALL_RELATIONS, DEFINITIONS } from './links.ts';
+import { leave, PATIENCE, silent, within } from './patience.ts';
 import { gather, readDefinitionRow } from './relations.ts';
 import { type CatalogFunction, type CatalogSnapshot, createSnapshot } from './snapshot.ts';
 import { CASTS, COLUMN_TYPES, OPERATORS, TYPES } from './types.ts';
@@ -11,15 +12,23 @@ export interface CatalogOptions {
   readonly log: CatalogLog;
   /** Milliseconds between looks at whether something was defined; 500 unless given, so that it counts within a second. */
   readonly pollInterval?: number;
+  /** Milliseconds for which an answer is waited for. */
+  readonly patience?: { readonly answer: number; readonly reading: number };
 }
 
 /** The shared knowledge of what each database contains, read on connections of its own and kept up to date. */
 export class Catalog {
   readonly #options: CatalogOptions;
   readonly #databases = new Map<string, Database>();
+  readonly #listeners: (() => void)[] = [];
 
   constructor(options: CatalogOptions) {
     this.#options = options;
+  }
+
+  /** Calls back when a database was read, for the first time or because something was defined there. */
+  subscribe(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /**
@@ -39,6 +48,11 @@ export class Catalog {
   /** The same, even if it is out of date: for the record. */
   last(database: string): CatalogSnapshot | undefined {
     return this.#databases.get(database)?.last;
+  }
+
+  /** Why the last look failed; null: it did not. */
+  failure(database: string): string | null {
+    return this.#databases.get(database)?.failure ?? null;
   }
 
   /** Waits for a snapshot; rejects if it cannot be had. */
@@ -63,10 +77,14 @@ export class Catalog {
   #database(name: string): Database {
     const known = this.#databases.get(name);
     if (known !== undefined) return known;
-    const made = new Database(name, this.#options, () => {
+    const forget = () => {
       // One that was forgotten while it looked rests later than its successor, which others may use.
       if (this.#databases.get(name) === made) this.#databases.delete(name);
-    });
+    };
+    const read = () => {
+      for (const listener of this.#listeners) listener();
+    };
+    const made = new Database(name, this.#options, { forget, read });
     this.#databases.set(name, made);
     return made;
   }
@@ -96,6 +114,12 @@ type Row = Record<string, unknown>;
 /** For how long what was read is kept for the next session that uses the database; milliseconds. */
 const REMEMBERED = 600_000;
 
+interface DatabaseEvents {
+  /** Nobody uses it any more. */
+  readonly forget: () => void;
+  readonly read: () => void;
+}
+
 class Database {
   last: CatalogSnapshot | undefined;
   /** How often it was said that the snapshot is out of date, and how often it had been when the last look began. */
@@ -107,7 +131,7 @@ class Database {
   #next: Promise<CatalogSnapshot> | null = null;
   readonly #name: string;
   readonly #options: CatalogOptions;
-  readonly #forget: () => void;
+  readonly #events: DatabaseEvents;
   #users = 0;
   /** The connection was given up: the snapshot holds only once it has been looked whether anything has changed. */
   #resting = false;
@@ -123,15 +147,18 @@ class Database {
   #closed = false;
   /** It has been said that it cannot be read. */
   #failing = false;
+  failure: string | null = null;
 
-  constructor(name: string, options: CatalogOptions, forget: () => void) {
+  constructor(name: string, options: CatalogOptions, events: DatabaseEvents) {
     this.#name = name;
     this.#options = options;
-    this.#forget = forget;
+    this.#events = events;
   }
 
   use(): () => void {
     this.#users += 1;
+    // Test: "what a session defines that is the first one after a rest".
+    if (this.#resting) this.#schedule();
     let used = true;
     return () => {
       if (!used) return;
@@ -163,10 +190,19 @@ class Database {
   define(rules: readonly number[]): Promise<void> {
     return this.#queue(async () => {
       const snapshot = await this.#look();
-      const wanted = rules.filter((rule) => !snapshot.isDefined(rule));
-      const rows = wanted.length === 0 ? [] : await this.#rows(DEFINITIONS, [wanted]);
-      for (const row of rows) snapshot.define(...readDefinitionRow(cells(row), snapshot.ruleCode));
+      await this.#define(snapshot, rules);
     });
+  }
+
+  async #define(snapshot: CatalogSnapshot, rules: readonly number[]): Promise<void> {
+    try {
+      const wanted = rules.filter((rule) => !snapshot.isDefined(rule));
+      const rows = wanted.length === 0 ? [] : await this.#all(DEFINITIONS, [wanted]);
+      for (const row of rows) snapshot.define(...readDefinitionRow(cells(row), snapshot.ruleCode));
+    } catch (error) {
+      await this.#fail(error as Error);
+      throw error;
+    }
   }
 
   #queue<T>(work: () => Promise<T>): Promise<T> {
@@ -179,7 +215,7 @@ class Database {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#work;
-    await this.#connection?.end().catch(() => {});
+    await leave(this.#connection);
   }
 
   async #look(): Promise<CatalogSnapshot> {
@@ -189,23 +225,29 @@ class Database {
       const snapshot = await this.#newest();
       this.#looked = outdated;
       this.#failing = false;
+      this.failure = null;
       this.#resting = false;
       if (this.current !== undefined) for (const done of this.#waiting.splice(0)) done();
       return snapshot;
     } catch (error) {
-      await this.#connection?.end().catch(() => {});
-      this.#connection = null;
-      this.#seen = null; // the next connection may be to another server
-      if (!this.#failing) {
-        const fields = { database: this.#name, reason: (error as Error).message };
-        this.#options.log.warn(fields, 'the catalogue could not be read');
-      }
-      // What has never been read is tried again when it is asked for: the database may not exist.
-      this.#failing = this.last !== undefined;
+      await this.#fail(error as Error);
       throw error;
     } finally {
       this.#schedule();
     }
+  }
+
+  async #fail({ message }: Error): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = null;
+    this.failure = message;
+    this.#seen = null; // the next connection may be to another server
+    if (!this.#failing) {
+      this.#options.log.warn({ database: this.#name, reason: message }, 'the catalogue could not be read');
+    }
+    // What has never been read is tried again when it is asked for: the database may not exist.
+    this.#failing = this.last !== undefined;
+    await leave(connection);
   }
 
   async #newest(): Promise<CatalogSnapshot> {
@@ -240,26 +282,27 @@ class Database {
     await this.#rows('COMMIT');
     this.#seen = seen;
     this.last = snapshot;
+    this.#events.read();
     return snapshot;
   }
 
   async #read(): Promise<CatalogSnapshot> {
     const [server] = await this.#rows(VERSION);
-    const schemas = await this.#rows(SCHEMAS);
+    const schemas = await this.#all(SCHEMAS);
     const relations = gather({
-      relations: (await this.#rows(ALL_RELATIONS)).map(cells),
-      keys: (await this.#rows(ALL_KEYS)).map(cells),
-      columns: (await this.#rows(ALL_COLUMNS)).map(cells),
-      links: (await this.#rows(ALL_LINKS)).map(cells),
+      relations: (await this.#all(ALL_RELATIONS)).map(cells),
+      keys: (await this.#all(ALL_KEYS)).map(cells),
+      columns: (await this.#all(ALL_COLUMNS)).map(cells),
+      links: (await this.#all(ALL_LINKS)).map(cells),
     });
-    const argumentTypes = (await this.#rows(ARGUMENT_TYPES)).map(cells);
-    this.#builtin ??= readAllFunctions((await this.#rows(ALL_FUNCTIONS('<'))).map(cells), argumentTypes);
-    const functions = readAllFunctions((await this.#rows(ALL_FUNCTIONS('>='))).map(cells), argumentTypes);
+    const argumentTypes = (await this.#all(ARGUMENT_TYPES)).map(cells);
+    this.#builtin ??= readAllFunctions((await this.#all(ALL_FUNCTIONS('<'))).map(cells), argumentTypes);
+    const functions = readAllFunctions((await this.#all(ALL_FUNCTIONS('>='))).map(cells), argumentTypes);
     const typeRows = {
-      types: await this.#rows(TYPES),
-      columnTypes: await this.#rows(COLUMN_TYPES),
-      operators: await this.#rows(OPERATORS),
-      casts: await this.#rows(CASTS),
+      types: await this.#all(TYPES),
+      columnTypes: await this.#all(COLUMN_TYPES),
+      operators: await this.#all(OPERATORS),
+      casts: await this.#all(CASTS),
     };
     this.#version += 1;
     return createSnapshot({
@@ -273,8 +316,15 @@ class Database {
     });
   }
 
-  async #rows(text: string, values?: unknown[]): Promise<Row[]> {
-    return (await this.#connection!.query(text, values)).rows;
+  async #rows(text: string, values?: unknown[], patience = this.#options.patience?.answer ?? PATIENCE.answer) {
+    const connection = this.#connection!;
+    const answer = await within(connection.query(text, values), patience, () => silent(connection, patience));
+    return answer.rows satisfies Row[];
+  }
+
+  /** The same of what may be much. */
+  async #all(text: string, values?: unknown[]): Promise<Row[]> {
+    return await this.#rows(text, values, this.#options.patience?.reading ?? PATIENCE.reading);
   }
 
   #schedule(delay = this.#options.pollInterval ?? 500): void {
@@ -286,7 +336,7 @@ class Database {
 
   #onTime(): void {
     if (this.#users > 0) this.load().catch(() => {});
-    else if (this.#connection === null) this.#forget();
+    else if (this.#connection === null) this.#events.forget();
     else void this.#queue(() => this.#rest());
   }
 
@@ -296,7 +346,7 @@ class Database {
     const connection = this.#connection;
     this.#connection = null;
     this.#schedule(REMEMBERED);
-    await connection?.end().catch(() => {});
+    await leave(connection);
   }
 }
 

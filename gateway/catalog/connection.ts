@@ -1,5 +1,8 @@
 /** A connection for catalogue queries; `pg.Client` satisfies it once connected. */
 export interface CatalogConnection {
+  /** Of the server, for people. */
+  readonly host?: string;
+  readonly port?: number;
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>;
   end(): Promise<void>;
 }

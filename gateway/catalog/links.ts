@@ -97,16 +97,24 @@ const relations = (only: string | null) => `SELECT c.oid::pg_catalog.text, n.nsp
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} c.relnamespace
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid ${EQ} c.oid WHERE ${within('c.oid', only)}`;
 
-/** Unique keys that hold at once, without nulls and in the columns' own collation; column numbers beside the names. */
+/**
+ * Unique keys that hold at once, without nulls, in the columns' own collation and by what `=` says (an operator class may
+ * be about another equality); the columns' numbers and types beside their names.
+ */
 const keys = (only: string | null) => `SELECT i.indrelid::pg_catalog.text,
-    pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum) ORDER BY u.n)::pg_catalog.text
+    pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8) ORDER BY u.n)::pg_catalog.text
   FROM pg_catalog.pg_index i CROSS JOIN LATERAL pg_catalog.unnest(i.indkey) WITH ORDINALITY u(attnum, n)
   LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid ${EQ} i.indrelid AND a.attnum ${EQ} u.attnum AND a.attnum OPERATOR(pg_catalog.>) 0
   WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
     AND u.n OPERATOR(pg_catalog.<=) i.indnkeyatts AND i.indrelid ${NORMAL} AND ${within('i.indrelid', only)}
   GROUP BY i.indrelid, i.indexrelid
   HAVING pg_catalog.bool_and(a.attnum IS NOT NULL AND a.attnotnull
-    AND i.indcollation[(u.n OPERATOR(pg_catalog.-) 1)::pg_catalog.int4] ${EQ} a.attcollation)`;
+    AND i.indcollation[(u.n OPERATOR(pg_catalog.-) 1)::pg_catalog.int4] ${EQ} a.attcollation
+    AND EXISTS (SELECT FROM pg_catalog.pg_opclass k JOIN pg_catalog.pg_amop m ON m.amopfamily ${EQ} k.opcfamily
+      JOIN pg_catalog.pg_operator o ON o.oid ${EQ} m.amopopr
+      WHERE k.oid ${EQ} i.indclass[(u.n OPERATOR(pg_catalog.-) 1)::pg_catalog.int4] AND m.amopstrategy ${EQ} 3
+        AND m.amoplefttype ${EQ} k.opcintype AND m.amoprighttype ${EQ} k.opcintype AND o.oprname ${EQ} '='
+        AND (k.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR k.opcintype ${NORMAL})))`;
 
 /** The columns of what has rows; `!` stands before the names of those that are never null, `?` before others. */
 const columns = (only: string | null) => `SELECT a.attrelid::pg_catalog.text, pg_catalog.json_agg(

@@ -96,7 +96,9 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
 
 function readRelation(row: TextRow, keys: Map<number, string[]>, columns: string): CatalogRelation {
   const oid = Number(row[0]);
-  const unique = (keys.get(oid) ?? []).map((json) => JSON.parse(json) as [name: string, number: number][]);
+  const unique = (keys.get(oid) ?? []).map(
+    (json) => JSON.parse(json) as [name: string, number: number, type: number][],
+  );
   return {
     oid,
     schema: row[1] ?? '',
@@ -106,6 +108,7 @@ function readRelation(row: TextRow, keys: Map<number, string[]>, columns: string
     links: Object.assign(columnsOf(columns), {
       oid,
       keyNumbers: unique.map((key) => key.map(([, number]) => number)),
+      keyTypes: unique.map((key) => key.map(([, , type]) => type)),
       partition: row[4] === 'true',
       indexOf: row[5] == null ? null : Number(row[5]),
       parents: [],

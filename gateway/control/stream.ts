@@ -36,7 +36,8 @@ export class OutgoingStream {
   readonly #lines = new LineReader(MAX_DOWN_LINE);
   readonly #dialling: NodeJS.Timeout;
   #beats: NodeJS.Timeout | null = null;
-  #heard = 0;
+  /** Beats since something was heard: counted, as a pause of this process is nobody else's silence. */
+  #missed = 0;
   #reported = Number.NEGATIVE_INFINITY;
   /** When the urgent reports so far will have been made up for. */
   #spent = 0;
@@ -116,7 +117,6 @@ export class OutgoingStream {
     if (statusCode !== 200) return this.#end(`answered ${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim());
     clearTimeout(this.#dialling);
     this.#open = true;
-    this.#heard = performance.now();
     this.#beats = setInterval(() => this.#onBeat(), this.#options.beat);
     response.on('data', (chunk: Buffer) => this.#onData(chunk));
     response.on('end', () => this.#end('ended by the operator'));
@@ -130,7 +130,7 @@ export class OutgoingStream {
     try {
       for (const line of this.#lines.push(chunk)) {
         const message = readDown(line);
-        this.#heard = performance.now();
+        this.#missed = 0;
         if (message !== null) this.#options.onMessage(message);
       }
     } catch (error) {
@@ -139,7 +139,8 @@ export class OutgoingStream {
   }
 
   #onBeat(): void {
-    if (performance.now() - this.#heard > MISSED_BEATS * this.#options.beat) this.#end('silent');
+    this.#missed += 1;
+    if (this.#missed > MISSED_BEATS) this.#end('silent');
     else this.#send();
   }
 

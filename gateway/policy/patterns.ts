@@ -1,3 +1,5 @@
+import type { MaskedColumn } from '../config/document.ts';
+
 /** A relation pattern `schema.name`, ready to match: `*` stands for any characters within its part. */
 export interface RelationPattern {
   /** `"*.*"`: every relation of user schemas, or under Any everything. */
@@ -6,6 +8,8 @@ export interface RelationPattern {
   readonly name: RegExp;
   /** The schema's part has a wildcard: it speaks of user schemas only; a schema that is spelled out is meant. */
   readonly anySchema: boolean;
+  /** The one relation that it names; null: it has a wildcard. */
+  readonly exact: { readonly schema: string; readonly name: string } | null;
 }
 
 /** Schemas of the server: no wildcard speaks of them. */
@@ -21,13 +25,35 @@ const FUNCTION = new RegExp(`^${PART}\\.("(?:[^"]|"")+"|[^".(]+)\\((.*)\\)$`);
 export function parsePattern(source: string): RelationPattern | undefined {
   const [, schema, name] = RELATION.exec(source) ?? [];
   if (schema === undefined || name === undefined) return undefined;
-  const anySchema = !schema.startsWith('"') && schema.includes('*');
-  return { everything: source === '*.*', schema: toRegExp(schema), name: toRegExp(name), anySchema };
+  const anySchema = hasWildcard(schema);
+  const exact = anySchema || hasWildcard(name) ? null : { schema: plainName(schema), name: plainName(name) };
+  return { everything: source === '*.*', schema: toRegExp(schema), name: toRegExp(name), anySchema, exact };
+}
+
+/** A name as objects other than policies write them: never quoted, never folded, `*` for any characters. */
+export function columnPattern({ schema, table, column }: MaskedColumn): RelationPattern & { readonly column: RegExp } {
+  const [inSchema, inTable, inColumn] = [schema, table, column].map((part) => toWildcard(part, part.includes('*')));
+  return {
+    everything: false,
+    schema: inSchema!,
+    name: inTable!,
+    column: inColumn!,
+    anySchema: schema.includes('*'),
+    exact: schema.includes('*') || table.includes('*') ? null : { schema, name: table },
+  };
+}
+
+function hasWildcard(part: string): boolean {
+  return !part.startsWith('"') && part.includes('*');
 }
 
 function toRegExp(part: string): RegExp {
-  const literal = plainName(part).replace(/[\\^$.+?()[\]{}|/*]/g, '\\$&');
-  return new RegExp(`^${part.startsWith('"') ? literal : literal.replaceAll('\\*', '[^]*')}$`, 'u');
+  return toWildcard(plainName(part), hasWildcard(part));
+}
+
+function toWildcard(name: string, wildcard: boolean): RegExp {
+  const literal = name.replace(/[\\^$.+?()[\]{}|/*]/g, '\\$&');
+  return new RegExp(`^${wildcard ? literal.replaceAll('\\*', '[^]*') : literal}$`, 'u');
 }
 
 function plainName(part: string): string {
@@ -62,14 +88,22 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /** A function as rules and facts name it, `app.f(int,text)`, in the one spelling in which they are compared. */
 export function canonicalFunction(source: string): string {
+  const parsed = parseFunction(source);
+  return parsed === null ? source : `${parsed.schema}.${parsed.name}(${parsed.arguments})`;
+}
+
+/** The parts of a function's name in a rule, in that spelling; null: it names none. */
+export function parseFunction(
+  source: string,
+): { readonly schema: string; readonly name: string; readonly arguments: string } | null {
   const [, schema, name, args] = FUNCTION.exec(source) ?? [];
-  if (schema === undefined || name === undefined || args === undefined) return source;
+  if (schema === undefined || name === undefined || args === undefined) return null;
   // Modifiers such as numeric(10, 2) are no part of a signature.
   const types = args
     .replace(/\([^()]*\)/g, '')
     .split(',')
     .map((type) => canonicalType(type.trim()));
-  return `${plainName(schema)}.${plainName(name)}(${types.join(', ')})`;
+  return { schema: plainName(schema), name: plainName(name), arguments: types.join(', ') };
 }
 
 function canonicalType(type: string): string {

@@ -76,6 +76,8 @@ export interface SessionEnvironment {
   analyze(text: Buffer): Analysis | null;
   /** null: being loaded, and the session is woken; undefined: cannot be had at present. */
   catalog(): CatalogSnapshot | null | undefined;
+  /** Why it cannot be had, where that is known. */
+  catalogFailure(): string | null;
   /** The last one, even if it is out of date: for the record. */
   lastCatalog(): CatalogSnapshot | undefined;
   /** Load: being loaded, and the session is woken; undefined: what is wanted cannot be had at present. */

@@ -1,5 +1,5 @@
 import type { Decision } from '../policy/decision.ts';
-import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { Facts, ParameterType, RawStatement, SessionEffect } from '../sql/facts.ts';
 import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
@@ -55,11 +55,28 @@ export function judgeUnread(s: Surroundings, reason: string, hint: string): Judg
 /** First OID of a type that is not the server's own. */
 const FIRST_NORMAL_OID = 16_384;
 
-/** With the types that Parse gives to parameters: their input functions run when values are bound. */
+/**
+ * With the types that Parse gives to parameters: their input functions run when values are bound, and what keys they are
+ * equal to hangs on them.
+ */
 export function withParameterTypes(raw: RawStatement, parameterTypes: readonly number[]): RawStatement {
+  if (parameterTypes.every((oid) => oid === 0)) return raw;
   const own = parameterTypes.filter((oid) => oid >= FIRST_NORMAL_OID);
-  if (own.length === 0) return raw;
-  return { ...raw, types: [...raw.types, ...own.map((oid) => ({ schema: null, name: '', oid }))] };
+  const types = own.length === 0 ? raw.types : [...raw.types, ...own.map((oid) => ({ schema: null, name: '', oid }))];
+  return { ...raw, types, parameters: parameterTypes.map(parameterType) };
+}
+
+/** `unknown` is as if nothing was said. */
+const OPEN: ReadonlySet<number> = new Set([0, 705]);
+/** bool, bytea, name, int8, int2, int4, text, oid, cidr, inet, varchar, date, time, timestamp, timestamptz, interval, timetz, numeric, uuid, pg_lsn. */
+const EXACT: ReadonlySet<number> = new Set([
+  16, 17, 19, 20, 21, 23, 25, 26, 650, 869, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3220,
+]);
+
+/** As `isExactType` has it of types that are written. */
+function parameterType(oid: number): ParameterType {
+  if (OPEN.has(oid)) return 'Open';
+  return EXACT.has(oid) ? 'Exact' : oid;
 }
 
 /** Judges one statement as it would run now. */
@@ -312,7 +329,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   }
   const catalog = s.env.catalog();
   if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
-  if (catalog === undefined) return noCatalog();
+  if (catalog === undefined) return noCatalog(s);
   if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
   const resolution = s.env.resolve(raw, {
     catalog,
@@ -321,20 +338,21 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     localNames: s.settings.local !== 'no',
     typesRenamed: s.typesRenamed === true,
   });
-  if (resolution === undefined) return noCatalog();
+  if (resolution === undefined) return noCatalog(s);
   if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };
   return resolution.kind === 'Facts' ? resolution : { kind: 'Wait', need: { ...resolution, kind: 'Names' } };
 }
 
-function noCatalog(): Resolved {
+function noCatalog(s: Surroundings): Resolved {
   return refused(
     'the database catalogue cannot be read at present, so the statement is not understood',
-    'Tell the people who run the gateway: spec.upstream.catalogRole must be able to log in.',
+    'Try again; if it stays so, tell the people who run the gateway: the database server must be reachable from it, and spec.upstream.catalogRole must be able to log in.',
+    s.env.catalogFailure(),
   );
 }
 
-function refused(message: string, hint: string): Resolved {
-  return { kind: 'Refused', decision: gatewayDenial(message, hint) };
+function refused(message: string, hint: string, detail: string | null = null): Resolved {
+  return { kind: 'Refused', decision: gatewayDenial(message, hint, detail) };
 }
 
 function needsNames({ relations, functions, types, operators, attributes }: RawStatement): boolean {

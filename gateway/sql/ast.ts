@@ -54,17 +54,37 @@ export function constant(node: unknown): string | null | undefined {
   return typeof ival === 'object' ? String(ival.ival ?? 0) : '';
 }
 
-/** Types whose equality tells apart what a key of another type tells apart: not float8, not citext. */
+/** Types whose equality tells apart what a key of another type tells apart: not float8, not citext, not char(n). */
 const EXACT =
   /^(?:int[248]|numeric|text|varchar|uuid|date|timetz?|timestamptz?|bool|bytea|oid|name|inet|cidr|interval|pg_lsn)$/;
 
-/** A constant, or a parameter, of a type under which no two keys are equal (test: "a cast that makes keys equal is none"). */
-export function isFixed(node: unknown): boolean {
+/** A type, as written, under whose equality a value is equal to one key at most. */
+export function isExactType(typeName: unknown): boolean {
+  const { names: written, arrayBounds } = (typeName ?? {}) as Fields;
+  const parts = names(written) ?? [];
+  return (
+    arrayBounds === undefined && EXACT.test(parts.at(-1) ?? '') && (parts.length === 1 || parts[0] === 'pg_catalog')
+  );
+}
+
+/**
+ * A constant, or a parameter, of a type under which no two keys are equal (test: "a cast that makes keys equal is none"):
+ * the parameter whose own type decides that, if there is one; null: it is neither.
+ */
+export function fixedBy(node: unknown): readonly number[] | null {
   let typed = unwrap(node);
+  let cast = false;
   while (typed?.type === 'TypeCast') {
-    const parts = names((typed.fields.typeName as Fields).names) ?? [];
-    if (!EXACT.test(parts.at(-1) ?? '') || (parts.length > 1 && parts[0] !== 'pg_catalog')) return false;
+    if (!isExactType(typed.fields.typeName)) return null;
+    cast = true;
     typed = unwrap(typed.fields.arg);
   }
-  return typed?.type === 'A_Const' || typed?.type === 'ParamRef';
+  if (typed?.type === 'ParamRef') return cast ? NONE : [Number(typed.fields.number ?? 0)];
+  return typed?.type === 'A_Const' ? NONE : null;
+}
+
+const NONE: readonly number[] = [];
+
+export function isFixed(node: unknown): boolean {
+  return fixedBy(node) !== null;
 }

@@ -1,5 +1,5 @@
-import { as, type Fields, type Typed, text, unwrap } from './ast.ts';
-import type { RawStatement, SessionEffect, TransactionOp } from './facts.ts';
+import { as, type Fields, isExactType, list, names, type Typed, text, unwrap } from './ast.ts';
+import type { ParameterType, RawStatement, SessionEffect, TransactionOp } from './facts.ts';
 
 const OPERATIONS: Readonly<Record<string, TransactionOp>> = {
   TRANS_STMT_BEGIN: 'Begin',
@@ -30,7 +30,7 @@ export function effectsOf(top: Typed, analyze: (query: unknown) => RawStatement)
     case 'TransactionStmt':
       return [{ kind: 'Transaction', op: OPERATIONS[text(fields.kind)] ?? 'Rollback' }];
     case 'PrepareStmt':
-      return [{ kind: 'Prepare', name, inner: analyze(fields.query) }];
+      return [{ kind: 'Prepare', name, inner: withTypes(analyze(fields.query), list(fields.argtypes)) }];
     case 'ExecuteStmt':
       return [{ kind: 'Execute', name }];
     case 'DeallocateStmt':
@@ -60,6 +60,17 @@ function executed(fields: Fields): SessionEffect[] {
     if (query.type !== 'CreateTableAsStmt' && query.type !== 'ExplainStmt') return [];
   }
   return [];
+}
+
+/** PREPARE may say the types of its parameters; `unknown` is as if it did not. */
+function withTypes(inner: RawStatement, types: readonly unknown[]): RawStatement {
+  if (types.length === 0) return inner;
+  const parameters = types.map((type): ParameterType => {
+    const typeName = as(type, 'TypeName');
+    if (names(typeName?.names)?.at(-1) === 'unknown') return 'Open';
+    return isExactType(typeName) ? 'Exact' : 'Other';
+  });
+  return { ...inner, parameters };
 }
 
 const COUNTED = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);

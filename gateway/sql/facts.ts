@@ -1,6 +1,12 @@
 import type { Reach } from '../config/document.ts';
 import type { StatementClass } from './classes.ts';
 
+/** A name as written; schema null: to be found by the search path. */
+export interface RawPlace {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
 /** What a text says, before names are resolved: the result of the parser worker. */
 export interface RawRelation {
   /** As written; null: to be found by the search path. */
@@ -47,14 +53,35 @@ export interface RawReach {
   readonly floor: Exclude<Reach, 'Keyed'>;
   /** Columns that a top-level conjunct equates with constants or parameters; Keyed if they cover a unique key. */
   readonly equated: readonly string[];
+  /** The same with parameters, whose types decide whether no two keys are equal to them. */
+  readonly bound?: readonly BoundColumn[];
   /** INSERT of VALUES, WHERE CURRENT OF a cursor: Keyed as such. */
   readonly values: boolean;
   /** The condition leaves nothing out if all columns of one of these are NOT NULL. */
   readonly openIfNotNull?: readonly (readonly string[])[];
   /** If the target has this column (other relations are in scope, and it has no qualifier): Filtered, and equated. */
-  readonly ifOwn?: readonly { readonly column: string; readonly equated: readonly string[] }[];
+  readonly ifOwn?: readonly ({ readonly column: string } & Pick<RawReach, 'equated' | 'bound'>)[];
   /** The most rows that it can concern if it is Keyed; absent: not known. */
   readonly most?: number;
+}
+
+export interface BoundColumn {
+  readonly column: string;
+  readonly parameters: readonly number[];
+}
+
+/**
+ * What is known of the type of a parameter: that no two keys are equal to one of its values; that they may be; nothing,
+ * so the server takes that of what it first meets; its OID.
+ */
+export type ParameterType = 'Exact' | 'Other' | 'Open' | number;
+
+/** Parameters that stand in more than one place, where it may be another that gives them their type. */
+export interface Repeated {
+  /** Beside a comparison with a column. */
+  readonly compared: readonly number[];
+  /** Elsewhere. */
+  readonly used: readonly number[];
 }
 
 export interface RawFunction {
@@ -139,7 +166,12 @@ export interface RawStatement {
   readonly operators: readonly RawOperator[];
   /** Types that values are converted to: their input functions run, or those of casts. */
   readonly types: readonly RawType[];
+  /** Of $1 and so on, as far as they are known; left out: not at all. */
+  readonly parameters?: readonly ParameterType[];
+  readonly repeated?: Repeated;
   readonly settings: readonly SettingChange[];
+  /** Names by which settings are read from pg_settings to be set: it must be the server's own. */
+  readonly settingsViews?: readonly RawPlace[];
   readonly effects: readonly SessionEffect[];
   /** May change search_path, role or another tracked setting in a way that only the server knows. */
   readonly asks: boolean;

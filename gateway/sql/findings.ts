@@ -1,6 +1,7 @@
+import type { Fields } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { Columns, Source } from './columns.ts';
-import type { RawFunction, RawOperator, RawRelation, RawType, SettingChange } from './facts.ts';
+import type { RawFunction, RawOperator, RawPlace, RawRelation, RawType, SettingChange } from './facts.ts';
 
 /** A relation whose columns are not all known yet. */
 export interface FoundRelation extends Omit<RawRelation, 'reads'> {
@@ -23,10 +24,17 @@ export interface Findings {
   /** Two-part column references, and the names of functions in FROM: a scalar's attribute may be a conversion. */
   readonly columnParts: Map<string, Set<string>>;
   readonly functionItems: Set<string>;
+  /** Where parameters stand, beside casts to types that tell keys apart: in how many places, and compared with columns. */
+  readonly parameters: Map<number, { places: number; compared: number }>;
+  /** Calls of set_config whose setting a condition on pg_settings names, and that view as it is written. */
+  readonly settingsNamed: Map<Fields, string>;
+  readonly settingsViews: RawPlace[];
   asks: boolean;
   renamesTypes: boolean;
   /** Relations go, or go by another name: those that are named, or others as well. */
   removes: 'Named' | 'Any' | null;
+  /** LOCK … IN ACCESS SHARE MODE: as reading does. */
+  locksMildly: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
   /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
@@ -50,9 +58,13 @@ export function nothing(): Findings {
     columns: { sources: new Map(), levels: [] },
     columnParts: new Map(),
     functionItems: new Set(),
+    parameters: new Map(),
+    settingsNamed: new Map(),
+    settingsViews: [],
     asks: false,
     renamesTypes: false,
     removes: null,
+    locksMildly: false,
     writes: false,
     dataModifying: 0,
     minMajor: 14,

@@ -1,6 +1,6 @@
-import { as, type Fields, isFixed, list, names, unwrap } from './ast.ts';
+import { as, type Fields, fixedBy, list, names, unwrap } from './ast.ts';
 import { alwaysTrue, neverTrue, trueUnlessNull } from './conditions.ts';
-import type { RawReach } from './facts.ts';
+import type { BoundColumn, RawReach } from './facts.ts';
 import { fold } from './fold.ts';
 import { fingerprint, mentions, type Target, within } from './target.ts';
 
@@ -28,14 +28,21 @@ export function reachOf(where: unknown, target: Target, keys: Keys = CONSTANTS):
 function reachBy(where: unknown, target: Target, keys: Keys): RawReach {
   if (!isRestricted(where, target)) return UNBOUNDED;
   const open = trueUnlessNull(where, target);
-  const reach: RawReach = { floor: 'Filtered', equated: equated(where, target, keys), values: false };
+  const reach: RawReach = { floor: 'Filtered', ...told(equated(where, target, keys)), values: false };
   return open.length === 0 ? reach : { ...reach, openIfNotNull: open };
 }
 
 /** Beside other relations, a column without qualifier is the target's where the target has such a column. */
 function ifOwned(column: string, where: unknown, target: Target, keys: Keys) {
-  const { floor, equated } = reachBy(where, { ...target, own: new Set([column]) }, keys);
-  return floor === 'Filtered' ? [{ column, equated }] : [];
+  const { floor, equated, bound } = reachBy(where, { ...target, own: new Set([column]) }, keys);
+  return floor === 'Filtered' ? [{ column, equated, ...(bound === undefined ? {} : { bound }) }] : [];
+}
+
+/** What parameters decide apart from what is sure. */
+export function told(columns: readonly BoundColumn[]): Pick<RawReach, 'equated' | 'bound'> {
+  const bound = columns.filter(({ parameters }) => parameters.length > 0);
+  const sure = columns.filter(({ parameters }) => parameters.length === 0).map(({ column }) => column);
+  return { equated: sure, ...(bound.length === 0 ? {} : { bound }) };
 }
 
 /** Columns without qualifier, outside of queries within the condition. */
@@ -94,14 +101,14 @@ function existsRestricts(fields: Fields, target: Target, negated: boolean, depth
   return negated ? mentions(query.whereClause, inner) : restricts(query.whereClause, inner, false, depth + 1);
 }
 
-/** Which expressions are known before the statement looks at any row. */
-export type Keys = (node: unknown) => boolean;
+/** Which expressions are known before the statement looks at any row: the parameters that they hang on; null: not. */
+export type Keys = (node: unknown) => readonly number[] | null;
 
 /** `2 + 3` as well. */
-const CONSTANTS: Keys = (node) => isFixed(node) || fold(node)?.type === 'number';
+const CONSTANTS: Keys = (node) => fixedBy(node) ?? (fold(node)?.type === 'number' ? [] : null);
 
 /** Columns that top-level conjuncts equate with constants or parameters. */
-function equated(where: unknown, target: Target, keys: Keys): string[] {
+function equated(where: unknown, target: Target, keys: Keys): BoundColumn[] {
   return conjuncts(where).flatMap((fields) => equatedBy(fields, target, keys));
 }
 
@@ -130,7 +137,7 @@ function conjuncts(where: unknown): Fields[] {
   return found;
 }
 
-function equatedBy(fields: Fields, target: Target, keys: Keys): string[] {
+function equatedBy(fields: Fields, target: Target, keys: Keys): BoundColumn[] {
   const operator = names(fields.name)?.join('.');
   // Only the operator that every key's index is for; OPERATOR(other.=) may be anything.
   if (operator !== '=' && operator !== 'pg_catalog.=') return [];
@@ -148,22 +155,35 @@ function equatedBy(fields: Fields, target: Target, keys: Keys): string[] {
 }
 
 /** `id = 5`, or `(a, b) = (1, 2)`. */
-function equatedPair(left: unknown, right: unknown, target: Target, keys: Keys): string[] {
+function equatedPair(left: unknown, right: unknown, target: Target, keys: Keys): BoundColumn[] {
   const [row, values] = [as(left, 'RowExpr'), as(right, 'RowExpr')];
   if (row !== undefined && values !== undefined) {
     const others = list(values.args);
-    return list(row.args).flatMap((column, i) => (keys(others[i]) ? targetColumn(column, target) : []));
+    return list(row.args).flatMap((column, i) => boundColumn(column, keys(others[i]), target));
   }
-  if (keys(right)) return targetColumn(left, target);
-  return keys(left) ? targetColumn(right, target) : [];
+  const parameters = keys(right);
+  return parameters === null ? boundColumn(right, keys(left), target) : boundColumn(left, parameters, target);
 }
 
 /** `id IN (1, 2)`, `(a, b) IN ((1, 2), (3, 4))`. */
-function equatedList(left: unknown, items: readonly unknown[], target: Target, keys: Keys): string[] {
+function equatedList(left: unknown, items: readonly unknown[], target: Target, keys: Keys): BoundColumn[] {
   if (items.length === 0 || items.length > MAX_KEYS) return [];
-  if (as(left, 'RowExpr') === undefined) return items.every(keys) ? targetColumn(left, target) : [];
-  const [first = [], ...rest] = items.map((item) => equatedPair(left, item, target, keys));
-  return first.filter((column) => rest.every((columns) => columns.includes(column)));
+  if (as(left, 'RowExpr') !== undefined)
+    return items.map((item) => equatedPair(left, item, target, keys)).reduce(inBoth);
+  const all = items.map(keys);
+  return boundColumn(left, all.includes(null) ? null : all.flatMap((parameters) => parameters ?? []), target);
+}
+
+/** Columns that both have, on the parameters of both. */
+export function inBoth(a: readonly BoundColumn[], b: readonly BoundColumn[]): BoundColumn[] {
+  return a.flatMap(({ column, parameters }) => {
+    const other = b.find((one) => one.column === column);
+    return other === undefined ? [] : [{ column, parameters: [...parameters, ...other.parameters] }];
+  });
+}
+
+function boundColumn(node: unknown, parameters: readonly number[] | null, target: Target): BoundColumn[] {
+  return parameters === null ? [] : targetColumn(node, target).map((column) => ({ column, parameters }));
 }
 
 function targetColumn(node: unknown, target: Target): string[] {

@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { CalledFunction, Facts, RelationUse } from './facts.ts';
+import type { CalledFunction, Facts, RawPlace, RelationUse } from './facts.ts';
 
 /** What resolution needs to know of a relation; `gateway/catalog` provides it. */
 export interface KnownRelation {
@@ -20,6 +20,8 @@ export interface RelationLinks {
   readonly notNull: readonly string[];
   /** `uniqueKeys` by attribute number. */
   readonly keyNumbers: readonly (readonly number[])[];
+  /** The types of those columns; left out: not known. */
+  readonly keyTypes?: readonly (readonly number[])[];
   /** It is a partition: its rows are its parent's, column by column. */
   readonly partition: boolean;
   /** The table that it is an index of. */
@@ -83,6 +85,8 @@ export interface RuleDefinition {
 export interface Column {
   readonly name: string;
   readonly number: number;
+  /** Of a key. */
+  readonly type?: number | undefined;
 }
 
 export interface DefinitionUse {
@@ -177,11 +181,7 @@ export interface KnownCatalog {
   typesHeld(schema: string, name: string): readonly number[];
 }
 
-/** A name as written: schema null is found by the search path. */
-export interface WrittenName {
-  readonly schema: string | null;
-  readonly name: string;
-}
+export type WrittenName = RawPlace;
 
 /** A type as written, or by its OID where a message gives that; then the name says nothing. */
 export interface WrittenType extends WrittenName {

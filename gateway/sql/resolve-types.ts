@@ -45,6 +45,15 @@ function sharedType(
   return null;
 }
 
+/** A relation that the statement names has columns of types that are not the server's own, as far as is known. */
+export function hasOwnTypes({ relations }: RawStatement, { catalog, searchPath, localNames }: ResolveEnvironment) {
+  const places = (schema: string | null) => (schema === null ? searchPath : [schema]);
+  // That of its rows is in every relation.
+  const inColumns = (place: string, name: string) =>
+    catalog.typesHeld(place, name).some((type) => type !== catalog.userType(place, name)?.oid);
+  return localNames || relations.some(({ schema, name }) => places(schema).some((place) => inColumns(place, name)));
+}
+
 /** Which types, other than the server's own, values of a statement can have. */
 export interface Present {
   some(types: readonly number[]): boolean;

@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { Facts, FunctionUse, RawRelation, RawStatement, RelationUse } from './facts.ts';
+import type { Facts, FunctionUse, RawPlace, RawRelation, RawStatement, RelationUse } from './facts.ts';
 import { resolveCalls } from './resolve-calls.ts';
 import {
   creationSchema,
@@ -15,8 +15,9 @@ import {
 } from './resolve-environment.ts';
 import { follow } from './resolve-follow.ts';
 import { type Surroundings, surroundingsOf } from './resolve-links.ts';
-import { reachOf } from './resolve-reach.ts';
+import { type Parameters, reachOf } from './resolve-reach.ts';
 import { sequencesOf } from './resolve-sequences.ts';
+import { hasOwnTypes } from './resolve-types.ts';
 
 /** What resolution has found so far. */
 export interface Found {
@@ -48,7 +49,9 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   };
   const around = surroundingsOf(env);
   const named = [...raw.relations, ...sequencesOf(raw)];
-  for (const relation of named) resolveRelation(relation, env, { found, around });
+  const of = { ...raw, ownTypes: () => hasOwnTypes(raw, env) };
+  for (const relation of named) resolveRelation(relation, env, { found, around, of });
+  for (const view of raw.settingsViews ?? []) checkSettingsView(view, env, found);
   resolveCalls(raw, env, found);
   const missing = [...around.wanted];
   if (env.partial !== true) {
@@ -111,7 +114,7 @@ function dedupe<T extends RelationUse | FunctionUse>(uses: readonly T[]): readon
 function resolveRelation(
   raw: RawRelation,
   env: ResolveEnvironment,
-  { found, around }: { found: Found; around: Surroundings },
+  { found, around, of }: { found: Found; around: Surroundings; of: Parameters },
 ): void {
   if (isCut(raw.name, env)) found.unknown.push(`the name ${raw.name}, which the server cuts in another encoding`);
   const known = findRelation(raw, env);
@@ -128,7 +131,7 @@ function resolveRelation(
     {
       relation: known,
       verb: raw.verb,
-      reach: reachOf(raw, known, around),
+      reach: reachOf(raw, known, { around, of }),
       door: raw.door,
       of: null,
       only: raw.only === true,
@@ -139,6 +142,18 @@ function resolveRelation(
     },
     { found, around },
   );
+}
+
+/**
+ * Settings are set that a condition on this view names: another relation of that name, or another `=` than the server's,
+ * could name others. Test: "a temporary view does not name settings".
+ */
+function checkSettingsView(view: RawPlace, env: ResolveEnvironment, found: Found): void {
+  const known = findRelation(view, env);
+  if (known === undefined) return; // asked for as the relation that it is
+  const first = env.searchPath.find((place) => !isTemporary(place));
+  if (known?.schema === 'pg_catalog' && first === 'pg_catalog') return;
+  found.unknown.push('set_config of a setting whose name is not a constant');
 }
 
 /** What does not exist yet, or stands for all that is in a schema. */
@@ -172,10 +187,13 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
 }
 
 /** undefined: to be asked for; null: there is no such relation. */
-function findRelation(raw: RawRelation, env: ResolveEnvironment): KnownRelation | null | undefined {
+function findRelation(
+  raw: RawPlace & { readonly creates?: boolean },
+  env: ResolveEnvironment,
+): KnownRelation | null | undefined {
   const { schema, name } = raw;
   // A name that is to be created is not looked for, and may hide another of that name: it goes where the path says.
-  if (raw.creates) return null;
+  if (raw.creates === true) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
   if (answer !== undefined) return answer;
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").

@@ -18,7 +18,9 @@ import { addRelation, type Findings, mayFold, NEW, nothing } from './findings.ts
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
 import { visitOperators } from './operators.ts';
+import { addParameter, noteParameter } from './parameters.ts';
 import { UNBOUNDED } from './reach.ts';
+import { noteSettings } from './settings-view.ts';
 import { POSITIONS } from './statements.ts';
 import { type FindQuery, nameOf } from './target.ts';
 import { type Write, writesOf } from './writes.ts';
@@ -129,6 +131,15 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
       return visitIndirection(fields, found);
     case 'RangeFunction':
       return visitFunctionItem(fields, found);
+    case 'ParamRef':
+      return addParameter(found, Number(fields.number ?? 0), false);
+    case 'TypeCast':
+    case 'A_Expr':
+      noteParameter(type, fields, found);
+      return visitOperators(type, fields, found);
+    case 'SelectStmt':
+      noteSettings(fields, (name) => queryNamed(context.scope, name) !== undefined, found);
+      return visitOperators(type, fields, found);
     case 'LockingClause':
       found.classes.add('Lock');
       return;

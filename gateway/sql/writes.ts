@@ -1,7 +1,7 @@
-import { as, constant, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
+import { as, constant, type Fields, fixedBy, isFixed, list, names, text, unwrap } from './ast.ts';
 import type { StatementClass } from './classes.ts';
-import type { RawReach } from './facts.ts';
-import { FILTERED, isRestricted, type Keys, mostKeys, reachOf, UNBOUNDED, VALUES } from './reach.ts';
+import type { BoundColumn, RawReach } from './facts.ts';
+import { FILTERED, inBoth, isRestricted, type Keys, mostKeys, reachOf, told, UNBOUNDED, VALUES } from './reach.ts';
 import { AGGREGATES } from './subqueries.ts';
 import { anyOf, type FindQuery, nameOf, targetOf } from './target.ts';
 
@@ -233,11 +233,21 @@ function clauseReach(merge: Fields, when: Fields, find: FindQuery): RawReach {
 function farther(a: RawReach, b: RawReach): RawReach {
   if (a.floor === 'Unbounded' || b.floor === 'Unbounded') return UNBOUNDED;
   if (a.values || b.values) return a.values && b.values ? a : { ...(a.values ? b : a), values: false };
-  return { ...FILTERED, equated: a.equated.filter((column) => b.equated.includes(column)) };
+  return { ...FILTERED, ...told(inBoth(columnsOf(a), columnsOf(b))) };
 }
 
-/** The alias of a source that is a short list of constants; null: another source. */
-function constantSource(source: unknown): string | null {
+function columnsOf({ equated, bound = [] }: RawReach): BoundColumn[] {
+  return [...equated.map((column) => ({ column, parameters: [] })), ...bound];
+}
+
+interface ConstantSource {
+  readonly alias: string;
+  /** Parameters that stand in it. */
+  readonly parameters: readonly number[];
+}
+
+/** A source that is a short list of constants; null: another source. */
+function constantSource(source: unknown): ConstantSource | null {
   const item = as(source, 'RangeSubselect');
   const query = as(item?.subquery, 'SelectStmt');
   if (item === undefined || query === undefined || query.fromClause !== undefined || query.larg !== undefined)
@@ -245,11 +255,14 @@ function constantSource(source: unknown): string | null {
   const columns = list(query.targetList).map((column) => as(column, 'ResTarget')?.val);
   const rows =
     query.valuesLists === undefined ? [columns] : list(query.valuesLists).map((row) => list(as(row, 'List')?.items));
-  return rows.length <= 100 && rows.every((row) => row.every(isFixed)) ? nameOf(item) : null;
+  const values = rows.flat().map(fixedBy);
+  if (rows.length > 100 || values.includes(null)) return null;
+  return { alias: nameOf(item), parameters: values.flatMap((parameters) => parameters ?? []) };
 }
 
 /** Constants, and the columns of a source of constants. */
 function constantsOf(source: unknown): Keys {
-  const alias = constantSource(source);
-  return (node) => isFixed(node) || (alias !== null && names(as(node, 'ColumnRef')?.fields)?.at(-2) === alias);
+  const constants = constantSource(source);
+  const isOf = (node: unknown) => names(as(node, 'ColumnRef')?.fields)?.at(-2) === constants?.alias;
+  return (node) => fixedBy(node) ?? (constants !== null && isOf(node) ? constants.parameters : null);
 }

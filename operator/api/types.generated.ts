@@ -359,7 +359,7 @@ export interface AccessPolicy {
         readonly name: string;
       };
       /**
-       * Accepted and Programmed on this gateway.
+       * Accepted and Programmed on this gateway; ResolvedRefs while something is named that is not there.
        *
        * Items: One aspect of the present state.
        */
@@ -646,7 +646,7 @@ export interface AccessRequest {
 }
 
 /**
- * A MaskingRule says which values behind a PostgresGateway are hidden from whom, and how. Of several masks for one column the strictest counts.
+ * A MaskingRule says which values behind a PostgresGateway are hidden from whom, and how. Of several masks for one column the strictest counts. This version cannot mask; it refuses the sessions of those from whom something is to be hidden.
  */
 export interface MaskingRule {
   readonly apiVersion: "postern.dev/v1alpha1";
@@ -676,7 +676,7 @@ export interface MaskingRule {
       readonly name: string;
     }[];
     /**
-     * Key of the masks of type Hash; mounted into the gateway.
+     * Key of the masks of type Hash; mounted into gateways that can mask.
      */
     readonly hashKeySecretRef?: {
       /**
@@ -930,7 +930,7 @@ export interface MaskingRule {
         readonly name: string;
       };
       /**
-       * Accepted and Programmed on this gateway.
+       * Accepted and Programmed on this gateway; ResolvedRefs while something is named that is not there.
        *
        * Items: One aspect of the present state.
        */
@@ -1084,7 +1084,7 @@ export interface PostgresGateway {
        */
       readonly name: string;
       /**
-       * Port number.
+       * Port number; 6433 and 9090 are ports of the gateway itself.
        */
       readonly port: number;
       /**
@@ -1204,7 +1204,7 @@ export interface PostgresGateway {
       readonly clockSkew: string;
     };
     /**
-     * Limits of the whole gateway; those on connections are divided by the pods that are ready.
+     * Limits of the whole gateway. Each pod gets an equal share, rounded up, of those on connections; they are divided by the pods that are wanted.
      */
     readonly limits: {
       /**
@@ -1257,7 +1257,7 @@ export interface PostgresGateway {
        */
       readonly spool: {
         /**
-         * Most that the spool may hold. A size in bytes such as 64Mi or 1Gi.
+         * Most that the spool may hold; claims cannot be resized afterwards. A size in bytes such as 64Mi or 1Gi.
          */
         readonly size: string;
         /**
@@ -1475,7 +1475,7 @@ export interface PostgresGateway {
       readonly targetCPU: number;
     };
     /**
-     * Who may reach the gateway: the ingress part of a NetworkPolicy.
+     * Who may connect to the listeners: the ingress part of a NetworkPolicy. Everybody if absent. What the gateway may reach is not limited.
      */
     readonly network?: {
       /**
@@ -1605,7 +1605,7 @@ export interface PostgresGateway {
      */
     readonly address?: string;
     /**
-     * Configuration that every ready pod runs.
+     * Configuration that every pod runs that is ready or has sessions; absent while they run several.
      */
     readonly revision?: string;
     /**

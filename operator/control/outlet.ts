@@ -6,18 +6,17 @@ const SLICE = 64 * 1024;
 /** Writes lines to a reader as fast as it reads and no faster: of documents only the newest waits, of beats one. */
 export class Outlet {
   readonly #to: Writable;
-  readonly #now: () => number;
   /** What is being written: lines are shared by all streams of a gateway, so that only the place in them is kept here. */
   #line: Buffer | null = null;
   #offset = 0;
   #next: Buffer | null = null;
-  #blockedSince: number | null = null;
+  /** Ticks since the reader took something; null: nothing waits for it. */
+  #blocked: number | null = null;
 
-  constructor(to: Writable, now: () => number) {
+  constructor(to: Writable) {
     this.#to = to;
-    this.#now = now;
     to.on('drain', () => {
-      this.#blockedSince = null;
+      this.#blocked = null;
       this.#write();
     });
   }
@@ -30,17 +29,23 @@ export class Outlet {
 
   /** Nothing, where something is on its way anyhow. */
   beat(line: Buffer): void {
-    if (this.#line !== null || this.#next !== null || this.#blockedSince !== null) return;
+    if (this.#line !== null || this.#next !== null || this.isBlocked) return;
     this.send(line);
   }
 
-  /** For how many milliseconds the reader has taken nothing of what waits for it. */
-  get stalled(): number {
-    return this.#blockedSince === null ? 0 : this.#now() - this.#blockedSince;
+  get isBlocked(): boolean {
+    return this.#blocked !== null;
+  }
+
+  /** Called at each beat: for how many of them the reader has taken nothing of what waits for it. */
+  tick(): number {
+    if (this.#blocked === null) return 0;
+    this.#blocked += 1;
+    return this.#blocked;
   }
 
   #write(): void {
-    while (this.#blockedSince === null && !this.#to.destroyed) {
+    while (this.#blocked === null && !this.#to.destroyed) {
       if (this.#line === null) {
         this.#line = this.#next;
         this.#next = null;
@@ -50,7 +55,7 @@ export class Outlet {
       const slice = this.#line.subarray(this.#offset, this.#offset + SLICE);
       this.#offset += slice.length;
       if (this.#offset >= this.#line.length) this.#line = null;
-      if (!this.#to.write(slice)) this.#blockedSince = this.#now();
+      if (!this.#to.write(slice)) this.#blocked = 0;
     }
   }
 }

@@ -31,7 +31,11 @@ export class ControlStream {
   readonly #outlet: Outlet;
   readonly #lines = new LineReader(MAX_UP_LINE);
   readonly #timers: readonly NodeJS.Timeout[];
-  #heard: number;
+  /**
+   * Beats since something was heard. They are counted and not timed: after a pause of this process everybody else would
+   * have been silent (test: "a pause of its own").
+   */
+  #missed = 0;
   /** When all that came so far will be allowed. */
   #allowed: number;
   #ended = false;
@@ -39,9 +43,8 @@ export class ControlStream {
   constructor(options: StreamOptions) {
     const { request, response, life, beat, monotonic } = options;
     this.#options = options;
-    this.#outlet = new Outlet(response, monotonic);
-    this.#heard = monotonic();
-    this.#allowed = this.#heard;
+    this.#outlet = new Outlet(response);
+    this.#allowed = monotonic();
     this.#timers = [
       setInterval(() => this.#onBeat(), beat),
       setTimeout(() => this.end('TokenExpired'), Math.min(life, MAX_TIMER)),
@@ -65,7 +68,7 @@ export class ControlStream {
     for (const timer of this.#timers) clearTimeout(timer);
     const { request, response, onEnd } = this.#options;
     // A farewell is for those who read: the others' buffers go at once.
-    if (this.#outlet.stalled > 0 || why === 'Garbage' || why === 'TooFast') request.socket.destroy();
+    if (this.#outlet.isBlocked || why === 'Garbage' || why === 'TooFast') request.socket.destroy();
     else {
       response.end(() => request.socket.destroy());
       setTimeout(() => request.socket.destroy(), FAREWELL).unref();
@@ -74,9 +77,9 @@ export class ControlStream {
   }
 
   #onBeat(): void {
-    const { beat, monotonic } = this.#options;
-    if (this.#outlet.stalled > MISSED_BEATS * beat) this.end('Slow');
-    else if (monotonic() - this.#heard > MISSED_BEATS * beat) this.end('Silent');
+    this.#missed += 1;
+    if (this.#outlet.tick() > MISSED_BEATS) this.end('Slow');
+    else if (this.#missed > MISSED_BEATS) this.end('Silent');
     else this.#outlet.beat(BEAT);
   }
 
@@ -95,7 +98,7 @@ export class ControlStream {
     this.#allowed = Math.max(this.#allowed, now) + PER_MESSAGE;
     if (this.#allowed - now > BURST * PER_MESSAGE) return this.end('TooFast');
     const report = readUp(line);
-    this.#heard = now;
+    this.#missed = 0;
     if (report !== null) this.#options.onReport(report);
   }
 }

@@ -23,7 +23,7 @@ export const systemClock: Clock = {
 /** Resolves after so many milliseconds, or as soon as the signal is aborted. */
 export function sleep(clock: Clock, milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
+    if (milliseconds <= 0 || signal?.aborted) return resolve();
     const finish = (): void => {
       cancel();
       signal?.removeEventListener('abort', finish);

@@ -97,7 +97,9 @@ export class Controller {
 
   async #run(key: string, signal: AbortSignal): Promise<Outcome> {
     try {
-      return await this.#options.reconcile(key, signal);
+      const outcome: Outcome | undefined = await this.#options.reconcile(key, signal);
+      if (outcome === undefined) throw new TypeError('the reconciler gave no outcome');
+      return outcome;
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
       const after = thrown instanceof KubeError ? thrown.retryAfter : null;

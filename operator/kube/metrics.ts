@@ -45,12 +45,6 @@ function reflectorMetrics(registers: Registry[]): ReflectorHooks {
     labelNames,
     registers,
   });
-  const objects = new Gauge({
-    name: 'postern_reflector_listed_objects',
-    help: 'Objects of the last full list.',
-    labelNames,
-    registers,
-  });
   const missed = new Counter({
     name: 'postern_reflector_missed_changes_total',
     help: 'Changes that a list found after a watch that had ended in order: should stay at zero, or nearly so.',
@@ -64,9 +58,8 @@ function reflectorMetrics(registers: Registry[]): ReflectorHooks {
     registers,
   });
   return {
-    listed: ({ plural: resource }, count, changes) => {
+    listed: ({ plural: resource }, changes) => {
       lists.inc({ resource });
-      objects.set({ resource }, count);
       missed.inc({ resource }, changes ?? 0);
     },
     failed: ({ plural: resource }, reason) => failures.inc({ resource, reason }),

@@ -37,7 +37,7 @@ export interface ReflectorOptions<T extends KubeObject> {
 /** For metrics. */
 export interface ReflectorHooks {
   /** `missed`: differences from what the watch before it had told; null: that had not ended in order. */
-  listed(resource: Resource, objects: number, missed: number | null): void;
+  listed(resource: Resource, missed: number | null): void;
   /** A list or a watch failed. */
   failed(resource: Resource, reason: KubeErrorReason): void;
 }
@@ -154,7 +154,7 @@ export class Reflector<T extends KubeObject = KubeObject> implements Source<T> {
     const recovered = this.#store.setIncomplete(null);
     this.#position = position;
     this.#listedAt = this.#clock.now();
-    hooks?.listed(resource, objects.length, this.#intact ? changes.length : null);
+    hooks?.listed(resource, this.#intact ? changes.length : null);
     for (const change of changes) this.#changes.tell(change);
     if (recovered) this.#health.tell();
   }

@@ -2,7 +2,7 @@ import { unenforced } from '../../gateway/config/unenforced.ts';
 import type { AccessPolicy, MaskingRule } from '../api/types.generated.ts';
 import { order, targets } from './compile.ts';
 import { type Draft, draft, listed, no, type Verdict, yes } from './conditions.ts';
-import { type Configuration, describe } from './configuration.ts';
+import { type Configuration, describeOwn } from './configuration.ts';
 import { confirm } from './confirmation.ts';
 import { type Contents, contentOf, contents, keyOf } from './contents.ts';
 import { late } from './gateway-conditions.ts';
@@ -119,11 +119,6 @@ function accepted({ now }: GatewayInput, object: Attached, problems: readonly Pr
   return mode === 'Audit'
     ? yes('Shadow', 'mode Audit: records what it would have done, grants nothing and denies nothing')
     : yes('Accepted');
-}
-
-/** Without the object's own name. */
-function describeOwn(problems: readonly Problem[]): string {
-  return describe(problems).replace(/^\S+ \S+: /, '');
 }
 
 function broken({ input }: View, problems: readonly Problem[]): Verdict {

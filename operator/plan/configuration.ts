@@ -42,9 +42,14 @@ export function configure(input: GatewayInput): Configuration {
 }
 
 /** The first problem, by name of its object, and how many there are besides. */
-export function describe(problems: readonly Problem[]): string {
+function describe(problems: readonly Problem[]): string {
   const texts = problems
     .map(({ object, path, message }) => `${object.kind} ${object.name}: ${path}: ${message}`)
     .sort();
   return texts.length === 1 ? texts[0]! : `${texts[0]} (and ${texts.length - 1} more)`;
+}
+
+/** The same for problems of one object, without its name. */
+export function describeOwn(problems: readonly Problem[]): string {
+  return describe(problems).replace(/^\S+ \S+: /, '');
 }

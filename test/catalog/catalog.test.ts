@@ -192,6 +192,22 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
     expect(await catalog.ensure('swapped')).not.toBe(before);
   }, 20_000);
 
+  test('what a session defines that is the first one after a rest is read without anybody asking for it', async () => {
+    await server.query('CREATE DATABASE rested');
+    await catalog.ensure('rested');
+    await expect.poll(() => catalog.snapshot('rested'), { timeout: 5000 }).toBeUndefined();
+    let reads = 0;
+    catalog.subscribe(() => {
+      reads += 1;
+    });
+    const leave = catalog.use('rested');
+    await server.query('CREATE TABLE made_now (id int)', 'rested');
+    await catalog.outdate('rested');
+    expect(catalog.snapshot('rested')?.relation('public', 'made_now')).toBeDefined();
+    expect(reads).toBe(1);
+    leave();
+  }, 20_000);
+
   test('its connection cannot write', async () => {
     const inUse = connections.findLast(({ database }) => database === 'postgres')!;
     await expect(inUse.query('CREATE TABLE public.x (id int)')).rejects.toMatchObject({ code: '25006' });

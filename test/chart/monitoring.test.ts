@@ -1,20 +1,23 @@
-import { Registry } from 'prom-client';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { createMetrics } from '../../gateway/telemetry/metrics.ts';
-import { createKubeMetrics } from '../../operator/kube/metrics.ts';
+import { createOperatorMetrics } from '../../operator/telemetry/metrics.ts';
 import { list, manifests, read } from './kit.ts';
 
 const metrics = createMetrics();
 metrics.parser(() => ({ hits: 0, misses: 0, restarts: 0, timeouts: 0 }));
 metrics.alerts.waiting(() => 0);
-afterAll(() => metrics.close());
-const registry = new Registry();
-createKubeMetrics(registry).controller('any');
+const operator = createOperatorMetrics();
+operator.kube.controller('any');
+operator.watch([]);
+afterAll(() => {
+  metrics.close();
+  operator.close();
+});
 
 /** Every series name that gateway and operator expose: a histogram has three. */
 async function exposed(): Promise<ReadonlySet<string>> {
-  const types = [...`${await metrics.expose()}\n${await registry.metrics()}`.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+  const types = [...`${await metrics.expose()}\n${await operator.expose()}`.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
   return new Set(
     types.flatMap(([, name, type]) =>
       type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => name! + end) : [name!],

@@ -56,7 +56,7 @@ function pod(name: string, container: Json = {}): Json {
   return {
     metadata: { name, namespace: 'shop', uid: `u-${name}`, labels: { 'postern.dev/gateway': 'orders' } },
     spec: { containers: [{ name: 'gateway', readinessProbe: { periodSeconds: 5, failureThreshold: 2 } }] },
-    status: { phase: 'Running', containerStatuses: [{ ...gateway, ...container }] },
+    status: { containerStatuses: [{ ...gateway, ...container }] },
   };
 }
 
@@ -166,28 +166,48 @@ describe('status', () => {
     expect(code).toBe(1);
   });
 
-  test('for programs, in all namespaces', async () => {
+  test('for programs; in all namespaces no pod is asked of a gateway that is ready', async () => {
     allGood();
+    const one = await kubectl.postern(['status', '-o', 'json']);
+    expect(JSON.parse(one.out)).toMatchObject({
+      gateways: [
+        {
+          namespace: 'shop',
+          name: 'orders',
+          ready: true,
+          revision: REVISION,
+          pods: [
+            { name: 'orders-1', ready: true, revision: REVISION, sessions: 2, problem: null },
+            { name: 'orders-2' },
+          ],
+          attached: [{ kind: 'AccessPolicy', name: 'analysts', inForce: true }, { name: 'dbas' }],
+        },
+      ],
+      strays: [],
+    });
+    kubectl.put('calls', '');
     const { code, out } = await kubectl.postern(['status', '-A', '-o', 'json']);
-    const { gateways, strays } = JSON.parse(out);
-    expect(gateways).toMatchObject([
-      {
-        namespace: 'shop',
-        name: 'orders',
-        ready: true,
-        revision: REVISION,
-        pods: [{ name: 'orders-1', ready: true, revision: REVISION, sessions: 2, problem: null }, { name: 'orders-2' }],
-        attached: [{ kind: 'AccessPolicy', name: 'analysts', inForce: true }, { name: 'dbas' }],
-      },
-    ]);
-    expect(strays).toEqual([]);
+    const asked = { revision: null, problem: 'it was not asked' };
+    expect(JSON.parse(out)).toMatchObject({ gateways: [{ ready: true, pods: [asked, asked] }] });
+    for (const call of kubectl.calls().trim().split('\n')) expect(call).toMatch(/^get .* --all-namespaces /);
     expect(code).toBe(0);
-    for (const call of kubectl
-      .calls()
-      .trim()
-      .split('\n')
-      .filter((line) => line.includes(' get ')))
-      expect(call).toContain('--all-namespaces');
+  });
+
+  test('in all namespaces: details, and questions to pods, only where something is not ready', async () => {
+    allGood();
+    const metadata = { ...(GATEWAY.metadata as Json), namespace: 'sales' };
+    kubectl.put(`get/${GATEWAYS}.json`, list(withStatus(GATEWAY, GOOD), { ...GATEWAY, metadata }));
+    const other = pod('orders-9');
+    const sales = { ...other, metadata: { ...(other.metadata as Json), namespace: 'sales' } };
+    kubectl.put('get/pods.json', list(pod('orders-1'), sales));
+    kubectl.put('exec/orders-9.sh', says(sessions('orders-9')));
+    const { code, out } = await kubectl.postern(['status', '-A']);
+    expect(out).toMatch(/^shop\/orders +yes .*\nsales\/orders +no /m);
+    expect(out).toContain('PostgresGateway sales/orders\n');
+    expect(out).not.toContain('PostgresGateway shop/orders\n');
+    expect(kubectl.calls()).toContain('exec orders-9 --namespace=sales');
+    expect(kubectl.calls()).not.toContain('exec orders-1');
+    expect(code).toBe(1);
   });
 
   test('may not run commands in pods: says so where it matters, and counts what it knows', async () => {
@@ -245,6 +265,29 @@ describe('explain', () => {
     expect((await explain('SELECT 1')).code).toBe(0);
   });
 
+  test('ServiceAccounts as identities need nothing of the cluster', async () => {
+    allGood();
+    const identity = { issuers: [{ name: 'cluster', kubernetes: { audience: 'postern' } }] };
+    const gateway = { ...GATEWAY, spec: { ...(GATEWAY.spec as Json), identity } };
+    kubectl.put(`get/${GATEWAYS}/orders.json`, gateway);
+    expect(await explain('SELECT 1')).toMatchObject({ code: 0, err: '' });
+  });
+
+  test('somebody whom a mask concerns is not let in by this version', async () => {
+    allGood();
+    const header = {
+      apiVersion: 'postern.dev/v1alpha1',
+      kind: 'MaskingRule',
+      metadata: { name: 'pii', namespace: 'shop' },
+    };
+    const columns = [{ schema: 'public', table: 'orders', column: 'email', mask: { type: 'Redact' } }];
+    const { targetRefs } = ANALYSTS.spec as Json;
+    kubectl.put(`get/${MASKS}.json`, list({ ...header, spec: { targetRefs, columns } }));
+    const { code, out } = await explain('SELECT 1');
+    expect(out).toMatch(/^28000: .*pii/);
+    expect(code).toBe(1);
+  });
+
   test('a policy that is not good is said with its field', async () => {
     allGood();
     const bad = { ...DBAS, spec: { ...(DBAS.spec as Json), role: 'no_such_role' } };
@@ -263,7 +306,7 @@ describe('sessions', () => {
     expect(out.match(/^orders-\d +id-\w+/gm)).toEqual(['orders-1  id-ann', 'orders-1  id-ben', 'orders-2  id-cid']);
     expect(code).toBe(0);
     expect(kubectl.calls()).toContain(
-      '--namespace=shop exec orders-2 --container=gateway -- node cli/main.ts local sessions --json',
+      'exec orders-2 --namespace=shop --container=gateway -- node cli/main.ts local sessions --json',
     );
   });
 
@@ -285,6 +328,35 @@ describe('sessions', () => {
     const { code, err } = await kubectl.postern(['sessions', 'orders']);
     expect(err).toBe('kubectl postern: gateway orders has no pods: "kubectl postern status orders" says why\n');
     expect(code).toBe(1);
+  });
+});
+
+describe('terminate', () => {
+  test('finds the pod of a session, and ends it there', async () => {
+    allGood();
+    kubectl.put(
+      'exec/orders-2.sh',
+      `if [ "$4" = terminate ]; then echo "terminated $5"; else ${says(sessions('orders-2', 'cid'))} fi`,
+    );
+    expect(await kubectl.postern(['terminate', 'orders', 'id-cid'])).toEqual({
+      code: 0,
+      out: 'terminated id-cid\n',
+      err: '',
+    });
+    expect(kubectl.calls()).toMatch(/exec orders-2 .* -- node cli\/main\.ts local terminate id-cid\n/);
+    expect(kubectl.calls()).not.toMatch(/exec orders-1 .* terminate/);
+  });
+
+  test('a session that is not there, or whose pod cannot be asked', async () => {
+    allGood();
+    const gone = await kubectl.postern(['terminate', 'orders', 'id-eve']);
+    expect(gone.err).toBe('kubectl postern: gateway orders has no session id-eve\n');
+    kubectl.put('exec/orders-2.sh', 'echo "error: lost" >&2; exit 1');
+    const unknown = await kubectl.postern(['terminate', 'orders', 'id-cid']);
+    expect(unknown.err).toBe(
+      'kubectl postern: gateway orders has no session id-cid, as far as its pods could be asked: lost\n',
+    );
+    expect(unknown.code).toBe(1);
   });
 });
 
@@ -315,7 +387,7 @@ describe('drain', () => {
     expect(code).toBe(0);
     // Unready for two failed probes five seconds apart, and two seconds for the news to spread.
     expect(kubectl.calls()).toContain(
-      'exec orders-1 --container=gateway -- node cli/main.ts local drain --json --grace 12',
+      'exec orders-1 --namespace=shop --container=gateway -- node cli/main.ts local drain --json --grace 12',
     );
   });
 
@@ -391,6 +463,7 @@ describe('what is wrong is said in a sentence', () => {
       'the cluster cannot be reached',
     ],
     ['error: context "prod" does not exist', 'there is no such context'],
+    ['Error in configuration: context was not found for specified context: prod', 'there is no such context'],
     ['error: something new', 'kubectl failed: something new'],
     ['', 'kubectl failed: it said nothing'],
   ])('kubectl says %s', async (said, expected) => {
@@ -426,6 +499,7 @@ describe('what is wrong is said in a sentence', () => {
     [['status', '-A', 'orders'], 2, /leave out -A/],
     [['status', 'a', 'b'], 2, /unexpected argument "b"/],
     [['sessions'], 2, /name the gateway/],
+    [['terminate', 'orders'], 2, /name the gateway and the sessions/],
     [['drain'], 2, /name the gateway or the pod/],
     [['drain', 'orders', '--timeout', '5'], 2, /write it as 90s, 10m or 1h/],
     [['explain', 'orders', 'SELECT 1'], 2, /say with --user/],
@@ -443,10 +517,10 @@ test("kubectl's own flags are handed on, to reads and to commands in pods", asyn
   await kubectl.postern(['sessions', 'orders', ...flags, '--request-timeout', '5s', '-n', 'shop']);
   const calls = kubectl.calls().trim().split('\n');
   const handed = '--context=c --cluster=k --kubeconfig=/f --as=jane --as-group=a --as-group=b';
-  expect(calls).toContain(`${handed} --request-timeout=5s --namespace=shop get ${GATEWAYS} orders --output=json`);
+  expect(calls).toContain(`get ${GATEWAYS} orders --namespace=shop ${handed} --request-timeout=5s --output=json`);
   // A drain may take longer than any one request should.
-  expect(calls.filter((call) => call.includes(' exec ')).every((call) => !call.includes('timeout'))).toBe(true);
-  for (const call of calls) expect(call.startsWith(handed)).toBe(true);
+  expect(calls.filter((call) => call.startsWith('exec ')).every((call) => !call.includes('timeout'))).toBe(true);
+  for (const call of calls) expect(call).toContain(handed);
 });
 
 test('what kubectl asks its user while it waits is shown', async () => {

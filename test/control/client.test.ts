@@ -103,6 +103,16 @@ describe('a stream that ends', () => {
     await vi.waitFor(() => expect(replica.report()).toBeDefined(), WAIT);
   });
 
+  it('is not ended by a pause of its own: neither end was silent', async () => {
+    const replica = await stage.replica(SHORT);
+    const { client, logged } = stage.gateway(replica.server.port, SHORT);
+    await vi.waitFor(() => expect(replica.report()).toBeDefined(), WAIT);
+    const until = performance.now() + 6 * SHORT.beat;
+    while (performance.now() < until);
+    await sleep(2 * SHORT.beat);
+    expect([client.open, replica.metrics.counts.opened, logged.length]).toEqual([1, 1, 1]);
+  });
+
   it('takes longer to come back with each failure, and says so once', async () => {
     const port = (await stage.replica()).server.port + 1;
     const { logged } = stage.gateway(port, { backoff: 20 });
@@ -255,6 +265,15 @@ describe('documents', () => {
 });
 
 describe('the operator’s name', () => {
+  it('may have two addresses of one replica: both streams stay', async () => {
+    const { server, metrics, report } = await stage.replica({ host: '0.0.0.0', beat: 200 });
+    const { client } = stage.gateway(server.port, { resolve: async () => ['127.0.0.1', '127.0.0.2'], beat: 200 });
+    await vi.waitFor(() => expect(client.open).toBe(2), WAIT);
+    await sleep(1000);
+    expect([client.open, metrics.counts.opened]).toEqual([2, 2]);
+    expect(report()).toBeDefined();
+  });
+
   it('is looked up again: replicas come and go, and what is connected stays when the name is lost', async () => {
     const one = await stage.replica();
     const two = await stage.replica({ host: '127.0.0.2', port: one.server.port });

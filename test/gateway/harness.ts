@@ -8,6 +8,7 @@ import { expect } from 'vitest';
 import type { ConfigDocument, HostPort, Policy, Rule } from '../../gateway/config/document.ts';
 import { makeRevision } from '../../gateway/config/revision.ts';
 import { ConfigSource } from '../../gateway/config/source.ts';
+import type { ControlAddress } from '../../gateway/control/client.ts';
 import { type Gateway, startGateway } from '../../gateway/gateway.ts';
 import { createLogger } from '../../gateway/telemetry/logs.ts';
 import { startPostgres } from '../kit/postgres.ts';
@@ -130,6 +131,8 @@ export interface WorldOptions {
   readonly secrets?: Readonly<Record<string, string>>;
   /** Where other gateways listen for CancelRequests. */
   readonly peers?: readonly HostPort[];
+  /** Where its operator is. */
+  readonly control?: ControlAddress;
 }
 
 /** A gateway in front of a real PostgreSQL, with policies for an analyst and a DBA. */
@@ -156,7 +159,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     adminSocket: null,
     peersPort: 0,
     peers: options.peers ?? [],
-    control: null,
+    control: options.control ?? null,
     log: createLogger({ level: 'debug', destination: { write: (line) => void logged.push(line) } }),
   });
   const port = [...gateway.ports.values()][0]!;

@@ -34,6 +34,23 @@ async function given(request: Authentication, authentication: readonly string[])
   return got;
 }
 
+test('a server that accepts a connection and says nothing is given up, by its name', async () => {
+  const server = await startScriptedServer((peer) => peer.gone());
+  const upstream = {
+    hosts: [{ host: server.host, port: server.port }],
+    tls: { mode: 'Disable', ca: null },
+    authentication: ['ScramSha256'],
+    connectTimeout: 200,
+    roles: [],
+    catalogRole: 'reader',
+  };
+  const access = new UpstreamAccess(() => ({ document: { upstream } }) as unknown as Revision, {
+    read: () => undefined,
+  });
+  await expect(access.connectCatalog('shop')).rejects.toThrow(`127.0.0.1:${server.port}: timeout expired`);
+  await server.close();
+});
+
 test('the catalogue’s password is given in the ways that the manifest names, and in no other', async () => {
   const [clear, md5] = [{ kind: 'CleartextPassword' }, { kind: 'MD5Password', salt: Buffer.alloc(4) }] as const;
   expect(await given(clear, ['ScramSha256'])).toBe('nothing');

@@ -76,7 +76,7 @@ const versions = (objects: Iterable<KubeObject>): string[] =>
 
 async function survives(steps: readonly Step[]): Promise<void> {
   const api = await startFakeApi({ clock: createFastClock(200) });
-  const client = api.client();
+  const client = api.client({ clock: createFastClock(100) });
   const indexes = { value: ({ spec }: KubeObject) => [String((spec as { value: number }).value)] };
   const log = createLog();
   const options = { client, resource: RULES, selection: { namespace: null }, pageSize: 2, indexes, log };

@@ -9,13 +9,16 @@ import { createLog, PODS, RULES, rule } from './objects.ts';
 
 const SPEED = 50;
 let api: FakeApi;
+/** Its limits are those of a slower clock, so that a busy machine does not look like a dead peer; `quick` for those. */
 let client: OwnedClient;
+let quick: OwnedClient;
 let log: ReturnType<typeof createLog>;
 let running: Reflector[];
 
 beforeEach(async () => {
   api = await startFakeApi({ clock: createFastClock(SPEED) });
-  client = api.client();
+  client = api.client({ clock: createFastClock(5) });
+  quick = api.client();
   log = createLog();
   running = [];
 });
@@ -23,6 +26,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await Promise.all(running.map((reflector) => reflector.stop()));
   await client.close();
+  await quick.close();
   await api.close();
 });
 
@@ -192,7 +196,7 @@ const LISTS: readonly [string, Parameters<FakeApi['inject']>[0]['act']][] = [
 test.each(LISTS)('a list that fails on page 3 by %s begins anew and shows nothing of the half', async (_, act) => {
   for (let i = 0; i < 9; i++) api.put(RULES, rule(`r${i}`));
   api.inject({ on: 'list', skip: 2, act });
-  const { reflector, changes, health } = follow({ pageSize: 2 });
+  const { reflector, changes, health } = follow({ pageSize: 2, client: act === 'silence' ? quick : client });
   await until('it has failed', () => health.length === 1);
   expect(health[0]![1]).toContain('list rules: ');
   expect([reflector.store.hasSynced, changes.length]).toEqual([false, 0]);
@@ -254,7 +258,7 @@ test.each(LOST)('a watch that ends by %s goes on from where it was', async (how)
 });
 
 test('a peer that falls silent is left, and what it kept back is heard from the next', async () => {
-  const { changes } = await watching();
+  const { changes } = await watching({ client: quick });
   api.breakWatches(RULES, 'silence');
   api.put(RULES, rule('a'));
   await until('it has come', () => changes.length === 1, 15_000);
@@ -329,13 +333,11 @@ test('a watch that opens and fails, again and again, never looks whole', async (
   expect(health[1]![1]).toBe('watch rules: Server: storage is gone');
 });
 
-test('a watch ended in order is opened anew at once, with no list', async () => {
+test('a watch ended in order is opened anew, with no list', async () => {
   const { reflector } = await watching();
   await new Promise((resolve) => setTimeout(resolve, 6000 / SPEED));
-  const before = api.clock.now();
   api.breakWatches(RULES, 'close');
   await until('it watches again', () => requests('watch').length === 2 && reflector.state === 'Watching');
-  expect(requests('watch')[1]!.at - before).toBeLessThan(700);
   expect(requests('list')).toHaveLength(1);
 });
 
@@ -401,6 +403,19 @@ test('a position that is refused again and again is given up for a list', async 
   expect(health.at(-1)).toEqual([true, null]);
 });
 
+test('the API server restarts: incomplete while it is away, then everything that happened', async () => {
+  for (const name of ['a', 'b', 'c', 'e']) api.put(RULES, rule(name, { v: 1 }));
+  const { reflector, changes } = await watching();
+  changes.length = 0;
+  const start = await api.kill();
+  await until('it is incomplete', () => reflector.store.incomplete !== null);
+  expect(reflector.store.incomplete).toContain('watch rules: Transport: connect ECONNREFUSED');
+  await miss();
+  await start();
+  await until('it is whole', () => reflector.store.incomplete === null);
+  expect(told(changes).sort()).toEqual(['+d', '-b', '~c', '~e']);
+});
+
 test('a handler that throws, at once or later, harms nobody', async () => {
   const reflector = new Reflector({ client, resource: RULES, selection: { namespace: null }, log, clock: api.clock });
   running.push(reflector);
@@ -440,8 +455,8 @@ test('what an index cannot take makes the store incomplete, not wrong; mended, i
 test('now and then a list checks what the watch told', async () => {
   const listed: (number | null)[] = [];
   const fast = createFastClock(20_000);
-  const hooks = { listed: (_: unknown, __: number, missed: number | null) => listed.push(missed), failed: () => {} };
-  const { reflector } = follow({ clock: fast, hooks, client: api.client({ clock: api.clock }) });
+  const hooks = { listed: (_: unknown, missed: number | null) => listed.push(missed), failed: () => {} };
+  const { reflector } = follow({ clock: fast, hooks });
   await until('it watches', () => reflector.state === 'Watching');
   await new Promise((resolve) => setTimeout(resolve, 100));
   api.breakWatches(RULES, 'silence');

@@ -31,6 +31,16 @@ const access = { type: 'Access', access: { duration: '1h' } };
 
 /** For every CEL rule that a new object can break: what breaks it, and the nearest that does not. */
 export const RULE_CASES: readonly [name: string, refused: Object, neighbour: Object][] = [
+  [
+    'a listener at a port of the gateway’s own',
+    gatewayYaml({ listeners: [{ name: 'token', port: 9090, authentication: 'Token' }] }),
+    gatewayYaml({ listeners: [{ name: 'token', port: 9091, authentication: 'Token' }] }),
+  ],
+  [
+    'a listener with the name of a port of the gateway’s own',
+    gatewayYaml({ listeners: [{ name: 'peers', port: 5432, authentication: 'Token' }] }),
+    gatewayYaml({ listeners: [{ name: 'peer', port: 5432, authentication: 'Token' }] }),
+  ],
   ['a granting policy without role', policyYaml('p', { role: null }), policyYaml('p')],
   [
     'a subject of two kinds',
@@ -245,6 +255,9 @@ export const GOOD_CASES: readonly [name: string, object: Object][] = [
 const ben = { ...decision, approver: 'ben' };
 const held = { type: 'Statement', access: null, statement };
 
+const spool = (size: string, volumeClaimTemplate: object | null) =>
+  gatewayYaml({ audit: { spool: { size, volumeClaimTemplate } } });
+
 /** For every rule about a change: the object as it was, a change that is refused, and one that is not. */
 export const CHANGE_CASES: readonly [name: string, before: Object, refused: Object, neighbour: Object][] = [
   ...(
@@ -271,4 +284,16 @@ export const CHANGE_CASES: readonly [name: string, before: Object, refused: Obje
     requestYaml('r', refused),
     requestYaml('r', neighbour),
   ]),
+  [
+    'the size of claims',
+    spool('1Gi', { storageClassName: 'fast' }),
+    spool('2Gi', { storageClassName: 'fast' }),
+    spool('2Gi', null),
+  ],
+  [
+    'the class of claims',
+    spool('1Gi', { storageClassName: 'fast' }),
+    spool('1Gi', {}),
+    spool('1Gi', { storageClassName: 'fast' }),
+  ],
 ];

@@ -391,8 +391,8 @@ describe('Services', () => {
     expect(
       child(from, 'Service').spec.ports.map(({ name, port, targetPort }: Loose) => [name, port, targetPort]),
     ).toEqual([
-      ['token', 5432, 5432],
-      ['oauth', 5433, 5433],
+      ['token', 5432, 'token'],
+      ['oauth', 5433, 'oauth'],
     ]);
     expect(child(from, 'Service', 'orders-peers').spec).toMatchObject({
       clusterIP: 'None',

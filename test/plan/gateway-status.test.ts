@@ -64,7 +64,7 @@ describe('Accepted', () => {
     [
       'something that this version cannot do',
       () => fresh({ gateway: stored(gateway({ audit: { recording: { mode: 'Full' } } })) }),
-      'False Invalid: PostgresGateway orders: spec.audit.recording.mode: Full is not available in this version: use Statements or None',
+      'False Invalid: spec.audit.recording.mode: Full is not available in this version: use Statements or None',
     ],
     ['what is attached is at fault', () => fresh({ policies: [broken] }), 'True Accepted: '],
     [
@@ -132,14 +132,6 @@ describe('ResolvedRefs', () => {
           }),
         })),
       'False SecretNotFound: secret "extra" not found',
-    ],
-    [
-      'a role cannot log in',
-      () =>
-        then((input) => ({
-          pods: found(input, finding('PostgresGateway', 'orders', 'spec.upstream.roles[0]', 'role ro cannot log in')),
-        })),
-      'False Invalid: spec.upstream.roles[0]: role ro cannot log in',
     ],
     [
       'what pods say of other objects is not of this one',
@@ -349,6 +341,16 @@ describe('Ready', () => {
       'a rollout of the image alone is stuck',
       () => then((input) => ({ workload: { ...input.workload!, progressDeadlineExceeded: true } })),
       'False RolloutStuck: new pods do not become ready',
+    ],
+    [
+      'a rollout goes on',
+      () => then((input) => ({ workload: { ...input.workload!, updatedReplicas: 1 } })),
+      'True Ready: 2 of 2 pods are ready; 1 of 2 are up to date',
+    ],
+    [
+      'what was stuck has got another template',
+      () => then((input) => ({ workload: { ...input.workload!, generation: 2, progressDeadlineExceeded: true } })),
+      'True Ready: 2 of 2 pods are ready',
     ],
     [
       'the first condition that does not hold',

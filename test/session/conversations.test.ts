@@ -212,6 +212,21 @@ test('whatever cannot be recorded does not run, and the answers stay in step, wh
 /** Type bytes of CopyData, CopyDone and CopyFail. */
 const COPYING = new Set([0x64, 0x63, 0x66]);
 
+test('without the catalogue a statement is refused in words that say which server, and what to do', () => {
+  const talk = new Conversation();
+  talk.world.catalogFailure = 'db.shop:5432 has not answered a question of the catalogue role for 10 seconds';
+  talk.send(frontend.encodeQuery(Buffer.from('SELECT n FROM public.one')));
+  talk.settle();
+  expect(talk.got).toEqual(['ERROR 42501', 'ReadyForQuery I']);
+  const said = Buffer.concat(talk.shown).toString();
+  for (const words of ['db.shop:5432 has not answered', 'Try again', 'must be reachable'])
+    expect(said).toContain(words);
+  talk.world.catalogFailure = null;
+  talk.send(frontend.encodeQuery(Buffer.from('SELECT n FROM public.one')));
+  talk.settle();
+  expect(talk.got.at(-2)).toBe('CommandComplete SELECT 1');
+});
+
 test('what was prepared unread under Any is not run by EXECUTE or FETCH when Any is gone', () => {
   const talk = new Conversation();
   const restricted = talk.world.policies;

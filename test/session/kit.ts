@@ -68,6 +68,8 @@ export interface World {
   expired: boolean;
   /** Analyses come late: at the next `wake`. */
   lateAnalysis: boolean;
+  /** Why the catalogue cannot be had; null: it can. */
+  catalogFailure: string | null;
   /** What is recorded is on disk only when `record` says so, and what hangs on it is sent then. */
   lateRecords: boolean;
 }
@@ -95,7 +97,8 @@ function environment(world: World, late: Set<string>): SessionEnvironment {
     },
     pinned: { readOnly: false, statementTimeout: null },
     usage: { exhausted: () => null, addStatement() {}, allowance: () => null, addResult() {} },
-    catalog: () => CATALOG,
+    catalog: () => (world.catalogFailure === null ? CATALOG : undefined),
+    catalogFailure: () => world.catalogFailure,
     lastCatalog: () => CATALOG,
     resolve,
     decide,
@@ -134,7 +137,10 @@ function viewOf(bytes: Bytes): Buffer {
 }
 
 export class Conversation {
-  readonly world: World = { policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false };
+  readonly world: World = {
+    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false },
+    catalogFailure: null,
+  };
   readonly session: Session;
   readonly records: StatementRecord[] = [];
   /** What the client got, a line a message. */

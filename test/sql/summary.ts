@@ -1,7 +1,7 @@
 import { loadParser } from '../../gateway/analysis/parser.ts';
 import { analyzeTree } from '../../gateway/sql/analyze.ts';
 import { isBuiltinOperator, isBuiltinType } from '../../gateway/sql/builtin.ts';
-import type { RawRelation, RawStatement, SessionEffect, SettingChange } from '../../gateway/sql/facts.ts';
+import type { RawReach, RawRelation, RawStatement, SessionEffect, SettingChange } from '../../gateway/sql/facts.ts';
 
 const parser = await loadParser();
 
@@ -52,12 +52,16 @@ function relation(r: RawRelation): string {
   const reads = r.reads.length === 0 ? '' : ` reads ${r.reads.toSorted().join(' ')}`;
   const rest = `${marks}${writes}${reads}${r.door === 'Statement' ? '' : ` (${r.door})`}`;
   if (r.reach === null) return `${verb} ${name(r)}${rest}`;
-  const equated = r.reach.equated.length === 0 ? '' : ` by ${r.reach.equated.toSorted().join(' ')}`;
+  const equated = given(r.reach);
   const open = (r.reach.openIfNotNull ?? []).map((columns) => ` unless null ${columns.join(' ')}`).join(' or');
-  const own = (r.reach.ifOwn ?? []).map(
-    (one) => ` bound if own ${one.column}${one.equated.length === 0 ? '' : ` by ${one.equated.toSorted().join(' ')}`}`,
-  );
+  const own = (r.reach.ifOwn ?? []).map((one) => ` bound if own ${one.column}${given(one)}`);
   return `${r.reach.values ? 'Values' : r.reach.floor} ${verb} ${name(r)}${equated}${open}${own.join()}${rest}`;
+}
+
+/** Columns that constants and parameters are equated with. */
+function given({ equated, bound = [] }: Pick<RawReach, 'equated' | 'bound'>): string {
+  const all = [...equated, ...bound.map(({ column }) => column)];
+  return all.length === 0 ? '' : ` by ${all.toSorted().join(' ')}`;
 }
 
 function setting(s: SettingChange): string {

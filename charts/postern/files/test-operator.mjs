@@ -6,7 +6,7 @@ import { get } from 'node:http';
 import { get as getSecure } from 'node:https';
 import { connect } from 'node:tls';
 
-const [namespace, timeout] = [process.argv[2], 5000];
+const [namespace, timeout] = [process.argv[1], 5000];
 const mounted = (name) => readFileSync(`/var/run/secrets/kubernetes.io/serviceaccount/${name}`, 'utf8');
 
 const body = (how, url, options) =>

@@ -12,7 +12,8 @@ export const ADMIN_PORT = 9090;
 export function services(gateway: GatewayInput['gateway'], { listeners }: ConfigDocument): readonly Child[] {
   const { service, peers } = childNames(gateway);
   const selector = selectorLabels(gateway.metadata.name);
-  const port = (name: string, number: number) => ({ name, port: number, protocol: 'TCP', targetPort: number });
+  // By name: while a listener moves to another port, pods from before are still reached at theirs.
+  const port = (name: string, number: number) => ({ name, port: number, protocol: 'TCP', targetPort: name });
   return [
     child(gateway, 'v1', 'Service', service, {
       spec: { type: 'ClusterIP', selector, ports: listeners.map(({ name, port: number }) => port(name, number)) },
