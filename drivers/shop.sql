@@ -23,4 +23,5 @@ CREATE FUNCTION item_label(items) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1
 COMMENT ON TABLE items IS 'What the shop sells';
 GRANT SELECT, INSERT, UPDATE, DELETE ON items, orders TO app_rw;
 GRANT SELECT ON cheap_items TO app_rw;
+GRANT SELECT ON items, orders, cheap_items, orders_id_seq TO app_ro;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app_rw;

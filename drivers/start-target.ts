@@ -5,7 +5,7 @@ import { type GatewayProcess, groupPolicy, rule, startGatewayProcess } from '../
 import { type Postgres, type PostgresMajor, startPostgres } from '../test/kit/postgres.ts';
 import type { Target } from './target.ts';
 
-const PASSWORDS = { app_rw: 'app-password', dba_owner: 'dba-password' } as const;
+const PASSWORDS = { app_rw: 'app-password', app_ro: 'reader-password', dba_owner: 'dba-password' } as const;
 
 const TABLES = ['public.items', 'public.orders', 'public.cheap_items', 'public.orders_id_seq'];
 
@@ -36,6 +36,15 @@ const POLICIES = [
       rule('no-ddl', { action: 'Deny', statements: ['Ddl', 'Code', 'Grant', 'Role'], message: 'Ask the DBAs.' }),
     ],
   }),
+  groupPolicy('readers', {
+    group: 'readers',
+    databases: ['shop'],
+    role: 'app_ro',
+    rules: [
+      rule('read', { statements: ['Select', 'CopyTo', 'Lock', 'Prepare', 'Cursor'], relations: TABLES }),
+      rule('session', { statements: ['Transaction', 'Session', 'Catalog'] }),
+    ],
+  }),
   groupPolicy('dbas', {
     group: 'dba',
     databases: ['shop', 'shop_copy'],
@@ -64,15 +73,17 @@ export async function startTarget(
       const caFile = path.join(directory, 'ca.pem');
       await fs.writeFile(caFile, postgres.caPem);
       const login = (user: keyof typeof PASSWORDS) => ({ user, token: PASSWORDS[user] });
-      const target = { host: 'localhost', port: postgres.port, caFile, app: login('app_rw'), dba: login('dba_owner') };
+      const logins = { app: login('app_rw'), reader: login('app_ro'), dba: login('dba_owner') };
+      const target = { host: 'localhost', port: postgres.port, caFile, ...logins };
       return { target: { ...target, ...databases }, stop };
     }
     const roles = Object.entries(PASSWORDS).map(([name, password]) => ({ name, password }));
     gateway = await startGatewayProcess({ upstream: postgres, roles, policies: POLICIES });
     const { host, port, caFile } = gateway;
     const app = { user: 'app_rw', token: await gateway.token('shop@example.com', ['apps']) };
+    const reader = { user: 'app_ro', token: await gateway.token('rita@example.com', ['readers']) };
     const dba = { user: 'dba_owner', token: await gateway.token('ada@example.com', ['dba']) };
-    return { target: { host, port, caFile, app, dba, ...databases }, stop };
+    return { target: { host, port, caFile, app, reader, dba, ...databases }, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -81,7 +92,11 @@ export async function startTarget(
 
 async function seed(postgres: Postgres): Promise<void> {
   const script = await fs.readFile(path.join(import.meta.dirname, 'seed.sql'), 'utf8');
-  const passwords = { ':app_password': PASSWORDS.app_rw, ':dba_password': PASSWORDS.dba_owner };
+  const passwords = {
+    ':app_password': PASSWORDS.app_rw,
+    ':reader_password': PASSWORDS.app_ro,
+    ':dba_password': PASSWORDS.dba_owner,
+  };
   const filled = Object.entries(passwords).reduce((text, [name, value]) => text.replace(name, `'${value}'`), script);
   // One by one: CREATE DATABASE cannot run with others in one string.
   for (const statement of filled.split(';\n')) await postgres.query(statement);

@@ -13,6 +13,8 @@ export interface Target {
   readonly caFile: string;
   /** May read and write the tables of schema public and nothing else. */
   readonly app: Login;
+  /** May read the same, one session after the other, and change nothing. */
+  readonly reader: Login;
   /** May do everything in `database` and `copyDatabase`. */
   readonly dba: Login;
   /** An empty database, for restoring into. */

@@ -87,10 +87,12 @@ function build(primary: StatementClass, found: Findings): Built {
     types: [...found.types.values()],
     ...repeatedOf(found),
     settings,
+    ...(found.settingsViews.length === 0 ? {} : { settingsViews: found.settingsViews }),
     asks,
     ...(renamesTypes ? { renamesTypes } : {}),
     ...(removes === null ? {} : { removes }),
-    readOnly: !found.writes && [...found.classes, ...verbs].every(reads),
+    readOnly:
+      !found.writes && [...found.classes, ...verbs].every((cls) => reads(cls) || (cls === 'Lock' && found.locksMildly)),
     minMajor,
     nesting,
     folds: found.folds || [...found.functions, ...found.types.values()].some(({ name }) => mayFold(name)),
@@ -146,6 +148,9 @@ const writes: Refinement = (_, found) => {
   found.writes = true;
 };
 
+/** AccessShareLock. */
+const ACCESS_SHARE = 1;
+
 /** What the table of statement kinds cannot say. */
 const REFINEMENTS: Readonly<Record<string, Refinement>> = {
   // What no relation carries: `SELECT 1`.
@@ -158,6 +163,9 @@ const REFINEMENTS: Readonly<Record<string, Refinement>> = {
   TransactionStmt: (fields, found) => {
     if (/PREPARE/.test(text(fields.kind))) found.classes.add('TwoPhase');
     addTransactionModes(fields.options, false, found);
+  },
+  LockStmt: ({ mode }, found) => {
+    found.locksMildly = mode === ACCESS_SHARE;
   },
   NotifyStmt: writes,
   DiscardStmt: asks,

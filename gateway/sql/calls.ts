@@ -30,7 +30,10 @@ export function visitCall(fields: Fields, item: SyntaxDoor | null, found: Findin
     found.classes.add('DynamicSql');
     found.writes = true;
   }
-  if (name === 'set_config') visitSetConfig(args.map(bareLiteral), found);
+  if (name === 'set_config') {
+    const [setting = null, ...more] = args.map(bareLiteral);
+    visitSetConfig([found.settingsNamed.get(fields) ?? setting, ...more], found);
+  }
   if (name === 'current_setting') showSetting(args.map(bareLiteral)[0] ?? null, found);
 }
 

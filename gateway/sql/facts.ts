@@ -1,6 +1,12 @@
 import type { Reach } from '../config/document.ts';
 import type { StatementClass } from './classes.ts';
 
+/** A name as written; schema null: to be found by the search path. */
+export interface RawPlace {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
 /** What a text says, before names are resolved: the result of the parser worker. */
 export interface RawRelation {
   /** As written; null: to be found by the search path. */
@@ -164,6 +170,8 @@ export interface RawStatement {
   readonly parameters?: readonly ParameterType[];
   readonly repeated?: Repeated;
   readonly settings: readonly SettingChange[];
+  /** Names by which settings are read from pg_settings to be set: it must be the server's own. */
+  readonly settingsViews?: readonly RawPlace[];
   readonly effects: readonly SessionEffect[];
   /** May change search_path, role or another tracked setting in a way that only the server knows. */
   readonly asks: boolean;

@@ -1,6 +1,7 @@
+import type { Fields } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { Columns, Source } from './columns.ts';
-import type { RawFunction, RawOperator, RawRelation, RawType, SettingChange } from './facts.ts';
+import type { RawFunction, RawOperator, RawPlace, RawRelation, RawType, SettingChange } from './facts.ts';
 
 /** A relation whose columns are not all known yet. */
 export interface FoundRelation extends Omit<RawRelation, 'reads'> {
@@ -25,10 +26,15 @@ export interface Findings {
   readonly functionItems: Set<string>;
   /** Where parameters stand, beside casts to types that tell keys apart: in how many places, and compared with columns. */
   readonly parameters: Map<number, { places: number; compared: number }>;
+  /** Calls of set_config whose setting a condition on pg_settings names, and that view as it is written. */
+  readonly settingsNamed: Map<Fields, string>;
+  readonly settingsViews: RawPlace[];
   asks: boolean;
   renamesTypes: boolean;
   /** Relations go, or go by another name: those that are named, or others as well. */
   removes: 'Named' | 'Any' | null;
+  /** LOCK … IN ACCESS SHARE MODE: as reading does. */
+  locksMildly: boolean;
   /** Calls something that changes more than settings. */
   writes: boolean;
   /** INSERT, UPDATE, DELETE and MERGE, those in WITH included. */
@@ -53,9 +59,12 @@ export function nothing(): Findings {
     columnParts: new Map(),
     functionItems: new Set(),
     parameters: new Map(),
+    settingsNamed: new Map(),
+    settingsViews: [],
     asks: false,
     renamesTypes: false,
     removes: null,
+    locksMildly: false,
     writes: false,
     dataModifying: 0,
     minMajor: 14,
@@ -67,14 +76,6 @@ export function nothing(): Findings {
 /** The parser leaves letters beyond ASCII as they are, and the tree does not tell which names were quoted. */
 export function mayFold(name: string): boolean {
   return /[^\0-\x7f]/.test(name) && name !== name.toLowerCase();
-}
-
-/** A parameter that stands somewhere, or (`times` -1) where it counts as if it did not. */
-export function addParameter(found: Findings, number: number, compared: boolean, times = 1): void {
-  const known = found.parameters.get(number) ?? { places: 0, compared: 0 };
-  if (compared) known.compared += times;
-  else known.places += times;
-  found.parameters.set(number, known);
 }
 
 /** It need not exist. */

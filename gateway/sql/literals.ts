@@ -1,6 +1,7 @@
 import { as, type Fields, list, names, qualified, type Typed, unwrap } from './ast.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { SYSTEM_COLUMNS } from './nulls.ts';
+import { settingsNamed } from './settings-view.ts';
 
 /** Places of a query where a constant is only computed with: its value changes no fact. */
 const TRANSPARENT = new Set(
@@ -52,6 +53,8 @@ function inQuery(start: readonly Typed[], queries = true): number[] | null {
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
     const { type, fields } = node;
     if (WRITES.test(type)) return null;
+    // Its condition names a setting.
+    if (type === 'SelectStmt' && settingsNamed(fields) !== null) return null;
     if (type === 'A_Const' && typeof fields.location === 'number') found.push(fields.location);
     if ((type === 'SubLink' && !queries) || (type === 'TypeCast' && !isPlain(fields))) continue;
     for (const [field, value] of Object.entries(fields)) {

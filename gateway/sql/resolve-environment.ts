@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { CalledFunction, Facts, RelationUse } from './facts.ts';
+import type { CalledFunction, Facts, RawPlace, RelationUse } from './facts.ts';
 
 /** What resolution needs to know of a relation; `gateway/catalog` provides it. */
 export interface KnownRelation {
@@ -181,11 +181,7 @@ export interface KnownCatalog {
   typesHeld(schema: string, name: string): readonly number[];
 }
 
-/** A name as written: schema null is found by the search path. */
-export interface WrittenName {
-  readonly schema: string | null;
-  readonly name: string;
-}
+export type WrittenName = RawPlace;
 
 /** A type as written, or by its OID where a message gives that; then the name says nothing. */
 export interface WrittenType extends WrittenName {

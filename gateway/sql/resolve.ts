@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { Facts, FunctionUse, RawRelation, RawStatement, RelationUse } from './facts.ts';
+import type { Facts, FunctionUse, RawPlace, RawRelation, RawStatement, RelationUse } from './facts.ts';
 import { resolveCalls } from './resolve-calls.ts';
 import {
   creationSchema,
@@ -51,6 +51,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   const named = [...raw.relations, ...sequencesOf(raw)];
   const of = { ...raw, ownTypes: () => hasOwnTypes(raw, env) };
   for (const relation of named) resolveRelation(relation, env, { found, around, of });
+  for (const view of raw.settingsViews ?? []) checkSettingsView(view, env, found);
   resolveCalls(raw, env, found);
   const missing = [...around.wanted];
   if (env.partial !== true) {
@@ -143,6 +144,18 @@ function resolveRelation(
   );
 }
 
+/**
+ * Settings are set that a condition on this view names: another relation of that name, or another `=` than the server's,
+ * could name others. Test: "a temporary view does not name settings".
+ */
+function checkSettingsView(view: RawPlace, env: ResolveEnvironment, found: Found): void {
+  const known = findRelation(view, env);
+  if (known === undefined) return; // asked for as the relation that it is
+  const first = env.searchPath.find((place) => !isTemporary(place));
+  if (known?.schema === 'pg_catalog' && first === 'pg_catalog') return;
+  found.unknown.push('set_config of a setting whose name is not a constant');
+}
+
 /** What does not exist yet, or stands for all that is in a schema. */
 function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
   const schema = raw.schema ?? creationSchema(env);
@@ -174,10 +187,13 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
 }
 
 /** undefined: to be asked for; null: there is no such relation. */
-function findRelation(raw: RawRelation, env: ResolveEnvironment): KnownRelation | null | undefined {
+function findRelation(
+  raw: RawPlace & { readonly creates?: boolean },
+  env: ResolveEnvironment,
+): KnownRelation | null | undefined {
   const { schema, name } = raw;
   // A name that is to be created is not looked for, and may hide another of that name: it goes where the path says.
-  if (raw.creates) return null;
+  if (raw.creates === true) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
   if (answer !== undefined) return answer;
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").

@@ -1,4 +1,4 @@
-import { as, type Fields, isFixed, list, names, text, unwrap } from './ast.ts';
+import { as, type Fields, list, names, text, unwrap } from './ast.ts';
 import {
   convertColumns,
   visitCall,
@@ -14,11 +14,13 @@ import type { StatementClass } from './classes.ts';
 import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
 import type { SyntaxDoor } from './facts.ts';
-import { addParameter, addRelation, type Findings, mayFold, NEW, nothing } from './findings.ts';
+import { addRelation, type Findings, mayFold, NEW, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
 import { visitOperators } from './operators.ts';
+import { addParameter, noteParameter } from './parameters.ts';
 import { UNBOUNDED } from './reach.ts';
+import { noteSettings } from './settings-view.ts';
 import { POSITIONS } from './statements.ts';
 import { type FindQuery, nameOf } from './target.ts';
 import { type Write, writesOf } from './writes.ts';
@@ -132,36 +134,17 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'ParamRef':
       return addParameter(found, Number(fields.number ?? 0), false);
     case 'TypeCast':
-      if (isFixed({ TypeCast: fields })) forgetParameter(fields.arg, found);
-      return visitOperators(type, fields, found);
     case 'A_Expr':
-      noteCompared(fields, found);
+      noteParameter(type, fields, found);
+      return visitOperators(type, fields, found);
+    case 'SelectStmt':
+      noteSettings(fields, (name) => queryNamed(context.scope, name) !== undefined, found);
       return visitOperators(type, fields, found);
     case 'LockingClause':
       found.classes.add('Lock');
       return;
     default:
       return visitOperators(type, fields, found);
-  }
-}
-
-/** A cast says what it is, to whoever meets it first. */
-function forgetParameter(node: unknown, found: Findings): void {
-  const parameter = as(node, 'ParamRef');
-  if (parameter !== undefined) addParameter(found, Number(parameter.number ?? 0), false, -1);
-}
-
-/** `id = $1`, of whatever relation the column is. */
-function noteCompared({ kind, name, lexpr, rexpr }: Fields, found: Findings): void {
-  if (kind !== 'AEXPR_OP' || names(name)?.join() !== '=') return;
-  for (const [one, other] of [
-    [lexpr, rexpr],
-    [rexpr, lexpr],
-  ]) {
-    const parameter = as(one, 'ParamRef');
-    if (parameter === undefined || as(other, 'ColumnRef') === undefined) continue;
-    forgetParameter(one, found);
-    addParameter(found, Number(parameter.number ?? 0), true);
   }
 }
 
