@@ -4,7 +4,7 @@ import { downCluster, upCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { buildPods, buildPostern, publish } from './images.ts';
 import { DATABASE_HOST, infraCa, ROLES, upInfra } from './infra.ts';
-import { forgetMeasured } from './measure.ts';
+import { forgetResults } from './measure.ts';
 import { requireTools } from './run.ts';
 
 const TOOLS = [
@@ -19,7 +19,7 @@ const TOOLS = [
 
 /** Before all suites: a cluster, the images in it, and what the tests bring along. */
 export async function setup(project: TestProject): Promise<void> {
-  forgetMeasured();
+  forgetResults();
   await requireTools(TOOLS);
   const [postern, pods] = await Promise.all([
     step('the product’s image', buildPostern()),
