@@ -241,7 +241,9 @@ class TypeReader {
   #follow(oid: number, row: Row): KnownType & Named {
     const parts = [...oids(row.of), ...oids(row.converts), ...(this.#columnTypes.get(Number(row.relation)) ?? [])];
     const inner = parts.map((part) => this.read(part)).filter((part) => part !== undefined);
-    const own = this.#ownHarm(row);
+    // A part that is nowhere to be seen is one of another session's own (test: "a part that is temporary elsewhere").
+    const hidden = parts.some((part) => isUsers(part) && !this.#rows.has(part));
+    const own = [...this.#ownHarm(row), ...(hidden ? (['unknown'] as const) : [])];
     const runs = [...own.filter((fn) => fn !== 'unknown'), ...inner.flatMap((part) => part.runs)];
     const safe = own.length === 0 && inner.every((part) => part.safe);
     // Something that is not known runs: no list of functions says it all.
