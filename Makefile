@@ -9,7 +9,7 @@ VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 IMAGE := postern:$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help install check check-types check-lint check-dead check-tree check-generated test test-api demo drivers \
+.PHONY: help install check check-types check-lint check-dead check-tree check-generated test test-api scale demo drivers \
 	bench fuzz golden types e2e image manifests chart clean
 
 help: ## List the targets
@@ -43,6 +43,9 @@ test: install ## All tests; needs Node, npm and make alone. ARGS=test/wire for o
 
 test-api: install ## The custom resources and the operator on a real API server; needs KUBEBUILDER_ASSETS. ARGS=rules for one file
 	vitest run --config test-api/vitest.config.ts $(ARGS)
+
+scale: install ## One operator with 100 gateways and 4,000 objects on a real API server; needs KUBEBUILDER_ASSETS. ARGS='--idle 10' for a short one
+	node test-api/scale.ts $(ARGS)
 
 demo: install ## A gateway with PostgreSQL and an issuer, and a short tour. ARGS=--once for the tour alone
 	node tools/demo.ts $(ARGS)

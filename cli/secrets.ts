@@ -37,7 +37,9 @@ export function checkSecrets(
     .map(({ path, secret }) => ({ path, message: `Secret ${secret} is not among the manifests` }));
   const incomplete = absent
     .filter(({ secret }) => secrets.has(secret))
-    .flatMap(({ path, secret, keys }) => keys.map((key) => ({ path, message: `Secret ${secret} has no key ${key}` })));
+    .flatMap(({ path, secret, missing: keys }) =>
+      keys.map((key) => ({ path, message: `Secret ${secret} has no key ${key}` })),
+    );
   const { alerts } = document.audit;
   const at = 'spec.audit.alerts.webhookSecretRef';
   if (alerts === null || absent.some(({ path }) => path === at)) return { missing, incomplete };

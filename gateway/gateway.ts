@@ -19,6 +19,7 @@ import { listenForPeers, Peers } from './net/peers.ts';
 import { ScramKeyCache } from './net/scram.ts';
 import { UsageLedger } from './policy/usage.ts';
 import { connectOperator, type Phase } from './reporting.ts';
+import { checkSecrets, type SecretCheck } from './secret-check.ts';
 import { Sessions } from './sessions.ts';
 import { openAdmin } from './telemetry/admin.ts';
 import { type AdminSocket, openAdminSocket } from './telemetry/admin-socket.ts';
@@ -33,6 +34,7 @@ type Logger = ReturnType<typeof createLogger>;
 export interface GatewayParts extends Shared {
   readonly authenticator: Authenticator;
   readonly certificates: Certificates;
+  readonly secrets: SecretCheck;
   readonly upstream: UpstreamAccess;
   readonly cancels: CancelRegistry;
   readonly peers: Peers;
@@ -101,6 +103,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       { name: 'drain', check: () => (phase === 'Serving' ? null : 'the gateway is being stopped') },
       { name: 'audit', check: () => (audit.state.available ? null : audit.state.reason) },
       { name: 'tls', check: () => certificateProblem(parts.revision().document, certificates) },
+      { name: 'secrets', check: () => parts.secrets.notReady() },
     ],
     metrics,
   }).catch((error: unknown) => {
@@ -197,6 +200,11 @@ async function createParts(options: GatewayOptions, metrics: Metrics, stopping: 
       secrets,
       onError: (message) => log.error({}, message),
     }),
+    secrets: checkSecrets(
+      () => config.current.document,
+      secrets,
+      () => performance.now(),
+    ),
     cancels: new CancelRegistry({ now: Date.now, count }),
     peers: new Peers({ peers: options.peers, count }),
     scramKeys: new ScramKeyCache(),

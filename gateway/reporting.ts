@@ -24,7 +24,7 @@ const ALONE: OperatorLink = { open: 0, retire() {}, async close() {} };
 export function connectOperator(
   address: ControlAddress | null,
   config: ConfigSource,
-  { sessions, catalog, upstream, revision, log }: GatewayParts,
+  { sessions, catalog, upstream, secrets, revision, log }: GatewayParts,
   phase: () => Phase,
 ): OperatorLink {
   if (address === null) return ALONE;
@@ -40,7 +40,8 @@ export function connectOperator(
       sessions: sessions.size,
       draining: phase() !== 'Serving',
       unenforced: unenforced(config.current.document),
-      findings: findings.current,
+      // Secrets first: long reports are cut.
+      findings: [...secrets.findings(), ...findings.current],
     }),
     onConfiguration({ revision, sequence, document }) {
       // The record of revisions is closed once nobody is left whom they concern.

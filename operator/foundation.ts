@@ -28,7 +28,7 @@ export interface Foundation {
 }
 
 /** Writes a second: hundreds of gateways that begin at once should not take minutes. */
-const WRITES = { rate: 200, burst: 400 };
+const WRITES = { rate: 300, burst: 600 };
 
 /** Opens the control port, and the caches from which it serves; rejects where the port or the access cannot be had. */
 export async function layFoundation(call: Call, log: Logger): Promise<Foundation> {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { openAdmin } from '../gateway/telemetry/admin.ts';
 import type { Call } from './call.ts';
+import { serviceNames } from './control/certificate.ts';
 import { CertificateKeeper } from './control/keeper.ts';
 import { type Foundation, layFoundation } from './foundation.ts';
 import { Elector } from './kube/leader.ts';
@@ -18,7 +19,7 @@ export interface Operator {
 }
 
 /** Labels of the operator's own pods, as the chart has them. */
-const POD_LABELS = { 'app.kubernetes.io/name': 'postern-operator', 'app.kubernetes.io/component': 'operator' };
+const POD_LABELS = { 'app.kubernetes.io/name': 'postern', 'app.kubernetes.io/component': 'operator' };
 
 /** Starts everything: caches and the control port at once, the controllers when this replica leads. */
 export async function startOperator(call: Call, log: Logger): Promise<Operator> {
@@ -29,7 +30,7 @@ export async function startOperator(call: Call, log: Logger): Promise<Operator> 
   const keeper: CertificateKeeper = new CertificateKeeper({
     kube: client,
     namespace: call.namespace,
-    names: controlNames(call),
+    names: serviceNames(call.controlService, call.namespace),
     leads: () => elector.isLeader,
     log,
   });
@@ -75,11 +76,6 @@ export async function startOperator(call: Call, log: Logger): Promise<Operator> 
       await admin.close();
     },
   };
-}
-
-function controlNames({ controlService, namespace }: Call): readonly string[] {
-  const name = `${controlService}.${namespace}.svc`;
-  return [name, `${name}.cluster.local`];
 }
 
 /** The controllers, and what they are told of the world besides the caches. */

@@ -44,7 +44,7 @@ async function edit(): Promise<void> {
 test('an API server that is killed and comes back: nothing is lost, nothing is said, no stream ends', async () => {
   const [pods, before] = [stage.fleet.pods('orders'), await stage.get(gateway)];
   await api.restart(async () => {
-    await sleep(4_000);
+    await sleep(2_000);
     for (const { open } of pods) expect(open).toBe(1);
   });
   await until(async () => (await operator.metric('postern_cache_incomplete')) === 0, undefined, 60_000);

@@ -58,7 +58,7 @@ test('an operator that may not list MaskingRules publishes nothing, and says so'
   operator = await stage.operator({ controlPort: operator.controlPort, unready: true });
   await until(() => operator.isLeader());
   await stage.apply(stage.here(policyYaml('two', { session: { rows: 3 } })));
-  const { status } = await stage.becomes(gateway, 'Stalled', 'True', 'IncompleteView', 40_000);
+  const { status } = await stage.becomes(gateway, 'Stalled', 'True', 'IncompleteView', 80_000);
   expect(status.conditions.find(({ type }: Json) => type === 'Stalled').message).toMatch(/maskingrules.*forbidden/i);
   // What was said before is still said beside it.
   expect(status.conditions.find(({ type }: Json) => type === 'Programmed').status).toBe('True');

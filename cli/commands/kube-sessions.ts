@@ -1,17 +1,16 @@
 import type { OpenSession } from '../../gateway/telemetry/admin-socket.ts';
 import type { Command } from '../command.ts';
 import { KUBE_FLAGS, KUBE_OPTIONS, kubectlFor } from '../kube/kubectl.ts';
-import { needGateway, podsOf } from '../kube/objects.ts';
+import { needPods } from '../kube/objects.ts';
 import { askPods } from '../kube/pods.ts';
 import { renderSessions } from '../local/render-sessions.ts';
-import { CommandError, noMore, readOutput, UsageError } from '../usage.ts';
+import { noMore, readOutput, UsageError } from '../usage.ts';
 
 export const SESSIONS: Command = {
   usage: `Usage: kubectl postern sessions GATEWAY [OPTIONS]
 
 Lists the open sessions of all pods of a gateway: who, as which role, from where, since when, in which state. What their
-statements say is not among it; it is in the audit log. To end one:
-  kubectl exec -n NS POD -c gateway -- node cli/main.ts local terminate SESSION
+statements say is not among it; it is in the audit log. "kubectl postern terminate" ends one.
 
 ${KUBE_FLAGS}  -o, --output FORMAT   text (default) or json
 
@@ -24,10 +23,7 @@ Exit code 1: a pod could not be asked; its sessions are missing.
     noMore(more);
     const output = readOutput(values);
     const kubectl = kubectlFor(values);
-    await needGateway(kubectl, name);
-    const pods = await podsOf(kubectl, name);
-    if (pods.length === 0)
-      throw new CommandError(`gateway ${name} has no pods: "kubectl postern status ${name}" says why`);
+    const pods = await needPods(kubectl, name);
     const heard = await askPods(kubectl, pods);
     const sessions: (OpenSession & { readonly pod: string })[] = [];
     const missing: string[] = [];

@@ -18,7 +18,6 @@ export interface Pod {
     }[];
   };
   readonly status?: {
-    readonly phase?: string;
     readonly containerStatuses?: readonly {
       readonly name: string;
       readonly ready: boolean;
@@ -65,6 +64,14 @@ export function isReady(pod: Pod): boolean {
 export async function podsOf(kubectl: Kubectl, gateway: string | null, all = false): Promise<readonly Pod[]> {
   const labels = gateway === null ? PODS : `${PODS},${GATEWAY_LABEL}=${gateway}`;
   return await kubectl.list<Pod>('pods', { all, labels });
+}
+
+/** The pods of a gateway; rejects where it is not there, or has none. */
+export async function needPods(kubectl: Kubectl, gateway: string): Promise<readonly Pod[]> {
+  await needGateway(kubectl, gateway);
+  const pods = await podsOf(kubectl, gateway);
+  if (pods.length > 0) return pods;
+  throw new CommandError(`gateway ${gateway} has no pods: "kubectl postern status ${gateway}" says why`);
 }
 
 /** The gateway of that name; rejects with those that there are. */

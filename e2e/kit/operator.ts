@@ -25,8 +25,9 @@ export function imageValues(image = inject('image')): readonly string[] {
   return ['--set', `image.repository=${image.slice(0, colon)}`, '--set', `image.tag=${image.slice(colon + 1)}`];
 }
 
-/** `helm upgrade --install … --wait` of a chart into the system's namespace. */
-export function helmUpgrade(chart: string, values: readonly string[]): Promise<string> {
+/** `helm upgrade --install … --wait` of a chart into the system's namespace, which is made restricted. */
+export async function helmUpgrade(chart: string, values: readonly string[]): Promise<string> {
+  if ((await find(null, 'namespace', SYSTEM)) === null) await restrictedNamespace(SYSTEM);
   return helm('upgrade', '--install', 'postern', chart, '--namespace', SYSTEM, '--wait', '--timeout=3m', ...values);
 }
 
@@ -36,7 +37,6 @@ export async function installOperator(): Promise<void> {
   const image = deployment?.spec.template.spec.containers[0].image;
   const byHelm = deployment?.metadata.annotations?.['meta.helm.sh/release-name'] === 'postern';
   if (deployment !== null && !byHelm) await restrictedNamespace(SYSTEM);
-  if (deployment === null && (await find(null, 'namespace', SYSTEM)) === null) await restrictedNamespace(SYSTEM);
   if (!byHelm || image !== inject('image')) await helmUpgrade(CHART, imageValues());
   await kubectl(['-n', SYSTEM, 'rollout', 'status', 'deploy/postern-operator', '--timeout=120s'], { timeout: 130_000 });
 }

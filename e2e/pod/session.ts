@@ -45,7 +45,11 @@ export class Session {
   }
 
   async query(sql: string): Promise<readonly Record<string, unknown>[]> {
-    const result = await this.#client.query(sql);
+    const result = await this.#client.query(sql).catch((error: pg.DatabaseError) => {
+      // The server closes behind it; pg will notice a little later.
+      if (error.severity === 'FATAL') this.#end(failureOf(error));
+      throw error;
+    });
     // Several statements give several results: the last one counts.
     return (Array.isArray(result) ? result.at(-1) : result).rows;
   }

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { health, kustomized } from '../../test/chart/health.ts';
 import { hold } from '../kit/agent.ts';
 import { becomes } from '../kit/conditions.ts';
 import { consistently, eventually } from '../kit/eventually.ts';
@@ -206,5 +207,31 @@ describe('who owns what', () => {
       const marks = [...Object.keys(metadata.labels ?? {}), ...Object.keys(metadata.annotations ?? {})];
       expect([kind, marks.filter((mark) => /instance|argocd/.test(mark))]).toEqual([kind, []]);
     }
+  });
+
+  test('Argo CD’s and Flux’s health scripts judge the real objects', async () => {
+    const judged = async (kind: string, name: string) => {
+      const object = await get(NAMESPACE, kind, name);
+      return [health(object).status, kustomized(object)];
+    };
+    await kubectl(['-n', NAMESPACE, 'wait', 'pgap', '--all', '--for=condition=Ready', '--timeout=60s']);
+    expect(await judged('pggw', GATEWAY)).toEqual(['Healthy', 'Healthy']);
+    expect(await judged('pgap', 'analysts')).toEqual(['Healthy', 'Healthy']);
+    await apply(policyObject(NAMESPACE, 'analysts', { ...analysts(), role: 'nobody_has_it' }));
+    await becomes({ namespace: NAMESPACE, kind: 'pgap', name: 'analysts', type: 'Ready', status: 'False' });
+    expect(await judged('pgap', 'analysts')).toEqual(['Degraded', 'Degraded']);
+    await apply(policyObject(NAMESPACE, 'analysts', analysts()));
+    await kubectl(['-n', NAMESPACE, 'annotate', 'pggw', GATEWAY, 'postern.dev/paused=true']);
+    await becomes({
+      namespace: NAMESPACE,
+      kind: 'pggw',
+      name: GATEWAY,
+      type: 'Accepted',
+      status: 'False',
+      reason: 'Paused',
+    });
+    expect(health(await site.gateway()).status).toBe('Suspended');
+    await kubectl(['-n', NAMESPACE, 'annotate', 'pggw', GATEWAY, 'postern.dev/paused-']);
+    await site.ready();
   });
 });

@@ -30,13 +30,18 @@ export function secretUses({ upstream, tls, identity, audit }: ConfigDocument): 
   return uses;
 }
 
+/** A Secret of which something required is not there. */
+export interface MissingSecret extends SecretUse {
+  readonly missing: readonly string[];
+  /** Some key of it can be read: it is there, and not as it should be. */
+  readonly isThere: boolean;
+}
+
 /** What of the Secrets that a document names is not there. */
-export function missingSecrets(
-  document: ConfigDocument,
-  secrets: SecretSource,
-): readonly { readonly path: string; readonly secret: string; readonly keys: readonly string[] }[] {
-  return secretUses(document).flatMap(({ path, secret, required }) => {
-    const keys = required.filter((key) => secrets.read(secret, key) === undefined);
-    return keys.length === 0 ? [] : [{ path, secret, keys }];
+export function missingSecrets(document: ConfigDocument, secrets: SecretSource): readonly MissingSecret[] {
+  return secretUses(document).flatMap((use) => {
+    const isGiven = (key: string): boolean => secrets.read(use.secret, key) !== undefined;
+    const missing = use.required.filter((key) => !isGiven(key));
+    return missing.length === 0 ? [] : [{ ...use, missing, isThere: use.keys.some(isGiven) }];
   });
 }

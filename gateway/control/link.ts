@@ -26,7 +26,7 @@ export type LinkState =
   /** `failures`: streams in a row that came to nothing. */
   | { readonly kind: 'Down'; readonly reason: string; readonly failures: number };
 
-const MAX_BACKOFF = 30_000;
+const MAX_BACKOFF = 10_000;
 /** A stream that lasted for so many milliseconds was a good one: the next dial is a first one. */
 const HEALTHY = 10_000;
 

@@ -8,27 +8,30 @@ export interface Condition {
   readonly message: string;
 }
 
-/** Every reason that a condition of ours can have; documented in docs/status.md. */
-export type Reason =
-  | 'Accepted'
-  | 'ResolvedRefs'
-  | 'Programmed'
-  | 'Ready'
-  | 'Invalid'
-  | 'NameConflict'
-  | 'SecretNotFound'
-  | 'CertificateNotReady'
-  | 'ConfigTooLarge'
-  | 'Progressing'
-  | 'RolloutStuck'
-  | 'ConfigNotConfirmed'
-  | 'TargetNotFound'
-  | 'ColumnNotFound'
-  | 'PartiallyProgrammed'
-  | 'Paused'
-  | 'IncompleteView'
-  | 'ApplyFailed'
-  | 'Shadow'
-  | 'ApprovalsNotProtected'
-  | 'Expired'
-  | 'Withdrawn';
+/** Every reason that a condition of ours can have; docs/status.md says of each what to do. */
+export const REASONS = [
+  'Accepted',
+  'ResolvedRefs',
+  'Programmed',
+  'Ready',
+  'Invalid',
+  'NameConflict',
+  'SecretNotFound',
+  'CertificateNotReady',
+  'ConfigTooLarge',
+  'Progressing',
+  'RolloutStuck',
+  'ConfigNotConfirmed',
+  'TargetNotFound',
+  'ColumnNotFound',
+  'PartiallyProgrammed',
+  'Paused',
+  'IncompleteView',
+  'ApplyFailed',
+  'Shadow',
+  'ApprovalsNotProtected',
+  'Expired',
+  'Withdrawn',
+] as const;
+
+export type Reason = (typeof REASONS)[number];

@@ -32,10 +32,14 @@ for (const [kind, schema] of SCHEMAS) checks.set(kind, ajv.compile(closed(schema
 
 /** The schema with unknown fields refused: the API server would drop them, with a warning that nobody reads. */
 function closed(schema: Schema, root = false): Schema {
-  const { properties, items } = schema;
+  const { type, properties, items, additionalProperties } = schema;
   const closedItems = items === undefined ? {} : { items: closed(items) };
-  if (properties === undefined) return { ...schema, ...closedItems };
-  const below = Object.entries(properties).map(([name, of]) => [name, root && name === 'metadata' ? of : closed(of)]);
+  // Of an object without fields, such as a sink's stdout, the API server keeps no `properties`.
+  if (type !== 'object' || additionalProperties !== undefined) return { ...schema, ...closedItems };
+  const below = Object.entries(properties ?? {}).map(([name, of]) => [
+    name,
+    root && name === 'metadata' ? of : closed(of),
+  ]);
   return { ...schema, properties: Object.fromEntries(below), additionalProperties: false };
 }
 

@@ -30,7 +30,9 @@ export interface ReviewOptions {
 const GOOD_FOR = 30_000;
 const BAD_FOR = 10_000;
 const REMEMBERED = 4096;
+/** Questions that wait for an answer: all, and those of one address. */
 const IN_FLIGHT = 32;
+const IN_FLIGHT_PER_ADDRESS = 8;
 /** Rejected tokens of one address, before they are not even asked about, and how fast that is forgiven (milliseconds each). */
 const REJECTIONS = 10;
 const FORGIVEN = 6000;
@@ -45,7 +47,7 @@ interface Known {
 export class TokenReviewer {
   readonly #options: ReviewOptions;
   readonly #known = new Map<string, Known>();
-  readonly #asking = new Map<string, Promise<Review>>();
+  readonly #asking = new Map<string, { readonly address: string; readonly review: Promise<Review> }>();
   /** By address: when the last of its rejections is forgiven. */
   readonly #rejections = new Map<string, number>();
 
@@ -64,11 +66,11 @@ export class TokenReviewer {
     const expiresAt = expiryOf(token);
     if (expiresAt === null || expiresAt <= now()) return this.#rejected(address);
     const asking = this.#asking.get(key);
-    if (asking !== undefined) return await asking;
+    if (asking !== undefined) return await asking.review;
     if (this.#limited(address)) return this.#unasked('Limited', 'too many tokens of this address were rejected');
-    if (this.#asking.size >= IN_FLIGHT) return this.#unasked('Busy', 'too many reviews at once');
+    if (this.#isBusy(address)) return this.#unasked('Busy', 'too many reviews at once');
     const asked = this.#ask(token, expiresAt).finally(() => this.#asking.delete(key));
-    this.#asking.set(key, asked);
+    this.#asking.set(key, { address, review: asked });
     const review = await asked;
     if (review.kind !== 'Unknown') this.#remember(key, review, expiresAt);
     return review.kind === 'Rejected' ? this.#rejected(address) : review;
@@ -107,6 +109,11 @@ export class TokenReviewer {
     this.#known.delete(key);
     this.#known.set(key, { review, until });
     shrink(this.#known, REMEMBERED);
+  }
+
+  #isBusy(address: string): boolean {
+    const own = [...this.#asking.values()].filter((one) => one.address === address);
+    return this.#asking.size >= IN_FLIGHT || own.length >= IN_FLIGHT_PER_ADDRESS;
   }
 
   #limited(address: string): boolean {

@@ -30,10 +30,13 @@ interface Entry {
   reported: boolean;
 }
 
-/** All open streams, one for each pod: what is published goes to those of its gateway, and whose pod is gone ends. */
+/** Streams of one pod: it may know this replica by two addresses, and open one with a new token before it ends another. */
+const PER_POD = 4;
+
+/** All open streams: what is published goes to those of its gateway, and whose pod is gone ends. */
 export class Streams {
   readonly #options: StreamsOptions;
-  readonly #byUid = new Map<string, Entry>();
+  readonly #entries = new Set<Entry>();
   readonly #leaving = new Map<string, NodeJS.Timeout>();
   /** The last document of each gateway as a line that all its streams share. */
   readonly #lines = new Map<string, { readonly document: PublishedDocument; readonly line: Buffer }>();
@@ -47,7 +50,7 @@ export class Streams {
     ];
   }
 
-  /** A stream of a pod that was let in; a former one of the same pod ends: the pod lost it, or has a new token. */
+  /** A stream of a pod that was let in. */
   add(pod: ReportingPod, serviceAccount: string, create: (events: StreamEvents) => ControlStream): void {
     const { metrics, log } = this.#options;
     const stream: ControlStream = create({
@@ -55,29 +58,29 @@ export class Streams {
       onEnd: (why, detail) => this.#onEnd(entry, why, detail),
     });
     const entry: Entry = { pod, serviceAccount, stream, sent: null, reported: false };
-    const former = this.#byUid.get(pod.uid);
-    this.#byUid.set(pod.uid, entry);
-    former?.stream.end('Replaced');
+    this.#entries.add(entry);
+    const others = this.#of(pod);
+    if (others.length > PER_POD) others[0]!.stream.end('Replaced');
     metrics.streamOpened();
     log.info(fieldsOf(pod), 'a gateway has opened its control stream');
-    this.#push(entry);
+    this.#push(entry, this.#options.documents.current(pod.namespace, pod.gateway));
   }
 
   close(): void {
     for (const end of this.#unsubscribe) end();
-    for (const { stream } of [...this.#byUid.values()]) stream.end('Stopping');
+    for (const { stream } of [...this.#entries]) stream.end('Stopping');
     for (const timer of this.#leaving.values()) clearTimeout(timer);
   }
 
   #publish(namespace: string, gateway: string): void {
-    for (const entry of this.#byUid.values()) {
-      if (entry.pod.namespace === namespace && entry.pod.gateway === gateway) this.#push(entry);
-    }
+    const entries = [...this.#entries].filter(({ pod }) => pod.namespace === namespace && pod.gateway === gateway);
+    if (entries.length === 0) return;
+    const document = this.#options.documents.current(namespace, gateway);
+    for (const entry of entries) this.#push(entry, document);
   }
 
-  #push(entry: Entry): void {
-    const { documents, metrics, monotonic } = this.#options;
-    const document = documents.current(entry.pod.namespace, entry.pod.gateway);
+  #push(entry: Entry, document: PublishedDocument | null): void {
+    const { metrics, monotonic } = this.#options;
     if (document === null || isSame(entry.sent?.document, document)) return;
     entry.sent = { document, at: monotonic(), confirmed: false };
     entry.stream.push(this.#lineOf(`${entry.pod.namespace}/${entry.pod.gateway}`, document));
@@ -94,7 +97,7 @@ export class Streams {
   }
 
   #checkPod(namespace: string, name: string): void {
-    for (const { pod, serviceAccount, stream } of [...this.#byUid.values()]) {
+    for (const { pod, serviceAccount, stream } of [...this.#entries]) {
       if (pod.namespace !== namespace || pod.pod !== name) continue;
       const found = this.#options.pods.find(namespace, name, pod.uid);
       if (found?.gateway !== pod.gateway || found.serviceAccount !== serviceAccount) stream.end('PodGone');
@@ -102,7 +105,6 @@ export class Streams {
   }
 
   #onReport(entry: Entry, report: GatewayReport): void {
-    if (this.#byUid.get(entry.pod.uid) !== entry) return;
     this.#stay(entry.pod.uid);
     const { sent } = entry;
     if (sent !== null && !sent.confirmed && sent.document.revision === report.revision) {
@@ -119,9 +121,9 @@ export class Streams {
     const { pod } = entry;
     metrics.streamEnded(why);
     log.info({ ...fieldsOf(pod), why, detail }, 'the control stream of a gateway has ended');
-    if (this.#byUid.get(pod.uid) !== entry) return;
-    this.#byUid.delete(pod.uid);
+    this.#entries.delete(entry);
     this.#forget(pod);
+    if (this.#of(pod).length > 0) return;
     this.#stay(pod.uid);
     const leave = () => {
       this.#leaving.delete(pod.uid);
@@ -131,6 +133,11 @@ export class Streams {
     else leave();
   }
 
+  /** Its streams, the oldest one first. */
+  #of({ uid }: ReportingPod): readonly Entry[] {
+    return [...this.#entries].filter(({ pod }) => pod.uid === uid);
+  }
+
   #stay(uid: string): void {
     clearTimeout(this.#leaving.get(uid));
     this.#leaving.delete(uid);
@@ -138,7 +145,7 @@ export class Streams {
 
   /** The line of a gateway without streams is not kept. */
   #forget({ namespace, gateway }: ReportingPod): void {
-    for (const { pod } of this.#byUid.values()) if (pod.namespace === namespace && pod.gateway === gateway) return;
+    for (const { pod } of this.#entries) if (pod.namespace === namespace && pod.gateway === gateway) return;
     this.#lines.delete(`${namespace}/${gateway}`);
   }
 }

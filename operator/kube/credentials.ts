@@ -37,7 +37,8 @@ const FRESH = 10_000;
  * The access that a pod has, or a kubeconfig: KUBECONFIG, else ~/.kube/config, else the pod's service account.
  * The kubeconfig is left to the Kubernetes library, which is loaded for it alone: it costs 80 MiB.
  */
-export async function loadCredentials(clock: Clock, environment = process.env): Promise<Credentials> {
+export async function loadCredentials(clock: Clock): Promise<Credentials> {
+  const environment = process.env;
   const token = join(SERVICE_ACCOUNT, 'token');
   const kubeconfig = environment.KUBECONFIG || join(environment.HOME ?? homedir(), '.kube', 'config');
   if (!(await exists(kubeconfig)) && (await exists(token))) {

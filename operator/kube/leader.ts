@@ -205,7 +205,11 @@ export class Elector {
     if (!elected) return;
     log.info({ identity }, 'Leading');
     onMaster?.(true);
-    onElected();
+    try {
+      onElected();
+    } catch (error) {
+      this.#lose(`the leader could not start: ${messageOf(error)}`);
+    }
   }
 
   #lose(reason: string): void {

@@ -38,6 +38,7 @@ const LONGEST_DELAY = 30_000;
 export function createRecovery(random: () => number): (end: End) => Consequence {
   let growth = 0;
   let failures = 0;
+  let gone = false;
 
   const backoff = (grow: boolean): number => {
     const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** growth * (1 + random() / 2));
@@ -51,6 +52,7 @@ export function createRecovery(random: () => number): (end: End) => Consequence 
     if ((open ?? 0) >= HEALTHY) growth = 0;
     if (error === null && (what === 'list' || !brief)) {
       failures = 0;
+      if (what === 'watch') gone = false;
       return { delay: 0, relist: false, incomplete: false };
     }
     failures = brief ? failures + 1 : 1;
@@ -58,7 +60,12 @@ export function createRecovery(random: () => number): (end: End) => Consequence 
     const wanted = Math.min(retryAfterOf(error), LONGEST_WAIT) * (1 + random() / 10);
     // A connection that was lost says nothing of the store; the attempt to open another will.
     const lost = error === null || (open !== null && reasonOf(error) === 'Transport');
-    return { delay: Math.max(backoff(brief), wanted), relist, incomplete: !lost };
+    // A server that is back after an outage and has forgotten the position is well: the list need not wait as long as
+    // the outage has taught to. Once: one that only ever forgets must not be asked all the time.
+    const first = reasonOf(error) === 'Gone' && !gone;
+    gone = reasonOf(error) === 'Gone';
+    const delay = first ? FIRST_DELAY * (1 + random() / 2) : backoff(brief);
+    return { delay: Math.max(delay, wanted), relist, incomplete: !lost };
   };
 }
 

@@ -42,7 +42,7 @@ export function configure(input: GatewayInput): Configuration {
 }
 
 /** The first problem, by name of its object, and how many there are besides. */
-export function describe(problems: readonly Problem[]): string {
+function describe(problems: readonly Problem[]): string {
   const texts = problems
     .map(({ object, path, message }) => `${object.kind} ${object.name}: ${path}: ${message}`)
     .sort();

@@ -3,10 +3,9 @@ import { wantedPods } from './children/scaling.ts';
 import { listed, no, since, unknown, type Verdict, yes } from './conditions.ts';
 import { type Configuration, describeOwn } from './configuration.ts';
 import { confirm } from './confirmation.ts';
-import { refOf } from './problems.ts';
 import type { GatewayInput, PodView } from './types.ts';
 
-export const PAUSED_ANNOTATION = 'postern.dev/paused';
+const PAUSED_ANNOTATION = 'postern.dev/paused';
 /** Milliseconds after which a configuration that is not confirmed everywhere is no longer on its way. */
 const PATIENCE = 60_000;
 /** Why a container waits and will not get on by itself. */
@@ -48,11 +47,10 @@ export function resolvedRefs({ gateway, pods }: GatewayInput): Verdict {
     const texts = secrets.map(({ path, message }) => `${path}: ${message}`);
     return no(certificate ? 'CertificateNotReady' : 'SecretNotFound', listed(texts));
   }
-  const refused = pods.flatMap(({ waiting }) => waiting.filter(({ message }) => /\bsecret\b/i.test(message)));
+  const refused = pods
+    .flatMap(({ waiting }) => waiting)
+    .filter(({ reason, message }) => reason === 'CreateContainerConfigError' && /\bsecret\b/i.test(message));
   if (refused.length > 0) return no('SecretNotFound', listed(refused.map(({ message }) => message)));
-  const { kind, name } = refOf(gateway);
-  const own = findings.filter((finding) => finding.kind === kind && finding.name === name);
-  if (own.length > 0) return no('Invalid', listed(own.map(({ path, message }) => `${path}: ${message}`)));
   if (heard.length > 0) return yes('ResolvedRefs');
   const live = gateway.status?.conditions?.find(({ type }) => type === 'ResolvedRefs');
   // Nobody is heard: what was known stays.
@@ -61,14 +59,16 @@ export function resolvedRefs({ gateway, pods }: GatewayInput): Verdict {
 }
 
 /** Why a rollout does not get on; null: it does, or is done. */
-export function stuck({ workload, pods }: GatewayInput): string | null {
+function stuck({ workload, pods }: GatewayInput): string | null {
   const waiting = pods
     .filter(({ terminating }) => !terminating)
     .flatMap(({ name, waiting: all }) =>
       all.filter(({ reason }) => STUCK.has(reason)).map(({ reason }) => `${name}: ${reason}`),
     );
   if (waiting.length > 0) return listed(waiting);
-  return workload?.progressDeadlineExceeded === true ? 'new pods do not become ready' : null;
+  // What the workload says of a template from before is no news.
+  const isCurrent = workload !== null && workload.observedGeneration >= workload.generation;
+  return isCurrent && workload.progressDeadlineExceeded ? 'new pods do not become ready' : null;
 }
 
 /** Whether the configuration is in force on all pods that count, with everything that counts from their start. */
@@ -128,5 +128,8 @@ export function ready(input: GatewayInput, others: readonly Verdict[]): Verdict 
   if (wanted === 0) return no('Progressing', 'nobody can connect: spec.replicas is 0');
   const serving = input.pods.filter((pod) => pod.ready && !pod.terminating).length;
   if (serving === 0) return no('Progressing', `0 of ${wanted} pods are ready`);
-  return others.find(({ status }) => status === 'Unknown') ?? yes('Ready', `${serving} of ${wanted} pods are ready`);
+  const updated = Math.min(input.workload?.updatedReplicas ?? wanted, wanted);
+  const rollout = updated < wanted ? `; ${updated} of ${wanted} are up to date` : '';
+  const message = `${serving} of ${wanted} pods are ready${rollout}`;
+  return others.find(({ status }) => status === 'Unknown') ?? yes('Ready', message);
 }

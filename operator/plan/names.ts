@@ -9,7 +9,7 @@ const STATEFUL_SET_LIMIT = 52;
 const HASH_DIGITS = 8;
 
 /** The name as it is where it fits, else its beginning and a hash of the whole. */
-export function shorten(name: string, limit: number = LABEL_LIMIT): string {
+function shorten(name: string, limit: number = LABEL_LIMIT): string {
   if (name.length <= limit) return name;
   return `${name.slice(0, limit - HASH_DIGITS - 1).replace(/[-.]+$/, '')}-${hash(name)}`;
 }

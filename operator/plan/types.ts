@@ -79,7 +79,6 @@ export interface GatewayInput {
     /** status.replicas. */
     readonly replicas: number;
     readonly updatedReplicas: number;
-    readonly readyReplicas: number;
     readonly progressDeadlineExceeded: boolean;
   } | null;
   /** Whether the HorizontalPodAutoscaler is there. */

@@ -17,7 +17,7 @@ const OWN = new Set(['Ready']);
 const OWN_OF_REQUEST = new Set(['Pending', 'Approved', 'Denied', 'Expired', 'Withdrawn']);
 /** A gateway that is not in an incomplete cache may be there all the same. */
 const LOOK_AGAIN = 2_000;
-/** The gateways are looked at because of the same change; what they make of it is awaited for so long. */
+/** The gateways are looked at because of the same change, and are soon done: what is on its way is not told before. */
 const PATIENCE = 1_000;
 
 /** Writes the status of AccessPolicies or MaskingRules (`namespace/name`): what their gateways made of them. */
@@ -27,7 +27,7 @@ export function createAttachedController<T extends Policy | Mask>(
   world: World,
   book: AttachmentBook,
 ): Reconcile {
-  /** Since when a generation waits for its gateways. */
+  /** Since when a generation waits for its gateways and their pods. */
   const waiting = new Map<string, { readonly generation: number | undefined; readonly since: number }>();
   const waited = (key: string, generation: number | undefined): number => {
     const before = waiting.get(key);
@@ -44,14 +44,19 @@ export function createAttachedController<T extends Policy | Mask>(
     if (world.caches.gateways.store.incomplete !== null) return { kind: 'Done', requeueAfter: LOOK_AGAIN };
     const { cached, newest } = found;
     const { gateways, complete } = attachmentsOf(newest, world, book);
-    const left = complete ? 0 : PATIENCE - waited(key, newest.metadata.generation);
-    if (left > 0) return { kind: 'Done', requeueAfter: left };
-    if (complete) waiting.delete(key);
     const status = planAttached({ object: newest, gateways, now: world.now() });
+    const settled = complete && !isOnItsWay(status);
+    const left = settled ? 0 : PATIENCE - waited(key, newest.metadata.generation);
+    if (left > 0) return { kind: 'Done', requeueAfter: left };
+    if (settled) waiting.delete(key);
     const { resource } = source.store;
     await writeStatus(fence(client, signal), world.latest, { resource, cached, newest, status, own: OWN });
     return DONE;
   };
+}
+
+function isOnItsWay({ conditions }: ReturnType<typeof planAttached>): boolean {
+  return conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'Progressing') === true;
 }
 
 /** What each gateway that an object names made of its present generation; `complete`: all have made something of it. */

@@ -76,7 +76,6 @@ interface WorkloadStatus {
   readonly observedGeneration?: number;
   readonly replicas?: number;
   readonly updatedReplicas?: number;
-  readonly readyReplicas?: number;
   readonly conditions?: readonly { readonly type: string; readonly status: string; readonly reason?: string }[];
 }
 
@@ -89,7 +88,6 @@ function viewWorkload({ metadata, spec, status }: KubeObject): GatewayInput['wor
     wanted: replicas ?? 1,
     replicas: said.replicas ?? 0,
     updatedReplicas: said.updatedReplicas ?? 0,
-    readyReplicas: said.readyReplicas ?? 0,
     progressDeadlineExceeded: (said.conditions ?? []).some(
       ({ type, status: is, reason }) =>
         type === 'Progressing' && is === 'False' && reason === 'ProgressDeadlineExceeded',

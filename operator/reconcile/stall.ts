@@ -9,8 +9,8 @@ export interface Stall {
   readonly message: string;
 }
 
-/** Longer than an API server takes to restart: that is nobody's business. */
-const PATIENCE = 15_000;
+/** Longer than an API server takes to restart, and watches to be back: that is nobody's business. */
+const PATIENCE = 45_000;
 
 /** Milliseconds until a gap is worth a word. */
 export function waitsFor(waited: number): number {

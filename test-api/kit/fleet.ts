@@ -68,7 +68,7 @@ export class Fleet {
     for (const namespace of namespaces) {
       const { items } = await http.must(collection('apps/v1', 'Deployment', namespace));
       const ours = items.filter((each: Any) => each.metadata.labels?.['postern.dev/gateway'] !== undefined);
-      for (const deployment of ours) await this.#roll(deployment);
+      await each(ours, (deployment) => this.#roll(deployment));
       const there = new Set(ours.map(({ metadata }: Any) => metadata.uid));
       for (const pod of this.#pods.values())
         if (pod.namespace === namespace && !there.has(pod.deployment)) await this.#remove(pod);
@@ -143,6 +143,15 @@ export class Fleet {
     const path = `${collection('v1', 'Pod', pod.namespace)}/${pod.name}?gracePeriodSeconds=0`;
     await this.#options.http.ask(path, { method: 'DELETE' });
   }
+}
+
+/** Several at a time, as controllers do. */
+async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const worker = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
 }
 
 interface PodOptions {

@@ -34,14 +34,14 @@ export interface OperatorOptions {
   readonly controlPort?: number;
   /** Node's own options. */
   readonly node?: readonly string[];
+  /** By the files of a pod's account, in a mount namespace of its own (needs root); else by a kubeconfig, which costs memory. */
+  readonly inCluster?: boolean;
 }
 
 export async function startOperator(options: OperatorOptions): Promise<OperatorProcess> {
   const { api, admin, installation, name = 'operator-0' } = options;
   const { namespace, watched } = installation;
   const directory = await mkdtemp(path.join(os.tmpdir(), 'postern-operator-'));
-  const config = path.join(directory, 'kubeconfig');
-  await writeFile(config, kubeconfig(api, await operatorToken(admin, namespace)), { mode: 0o600 });
   const [controlPort, adminPort] = [options.controlPort ?? (await freePort()), await freePort()];
   const args = [
     ...(options.node ?? []),
@@ -52,8 +52,11 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
     `--control-port=${controlPort}`,
     `--admin-port=${adminPort}`,
   ];
-  const owned = await startOwned(path.join(directory, 'log'), [process.execPath, ...args], {
-    KUBECONFIG: config,
+  const token = await operatorToken(admin, namespace);
+  const how =
+    options.inCluster === true ? await asInPod(directory, api, token) : await byKubeconfig(directory, api, token);
+  const owned = await startOwned(path.join(directory, 'log'), [...how.before, process.execPath, ...args], {
+    ...how.environment,
     POD_NAME: name,
   });
   const get = async (endpoint: string): Promise<Response | null> =>
@@ -79,6 +82,34 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
   };
   if (options.unready !== true) await untilReady(operator);
   return operator;
+}
+
+interface Access {
+  /** What stands before the command. */
+  readonly before: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+async function byKubeconfig(directory: string, api: ApiServerAddress, token: string): Promise<Access> {
+  const file = path.join(directory, 'kubeconfig');
+  await writeFile(file, kubeconfig(api, token), { mode: 0o600 });
+  return { before: [], environment: { KUBECONFIG: file } };
+}
+
+/** Hides /run behind an empty one, and puts the account's files where a pod has them. */
+const POD = `
+mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io/serviceaccount &&
+cp "$1/token" "$1/ca.crt" /run/secrets/kubernetes.io/serviceaccount/ && shift && exec "$@"
+`;
+
+async function asInPod(directory: string, { url, ca }: ApiServerAddress, token: string): Promise<Access> {
+  await writeFile(path.join(directory, 'token'), token, { mode: 0o600 });
+  await writeFile(path.join(directory, 'ca.crt'), ca);
+  const { hostname, port } = new URL(url);
+  return {
+    before: ['unshare', '--mount', '/bin/sh', '-c', POD, 'pod', directory],
+    environment: { KUBECONFIG: '', HOME: directory, KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port },
+  };
 }
 
 async function untilReady(operator: OperatorProcess): Promise<void> {

@@ -8,9 +8,10 @@ const podOf = (object: Manifest): Manifest =>
       ? object.spec.template
       : null;
 
-describe.each(RENDERED)('%s', (path) => {
-  const objects = manifests(path);
-  const pods = objects.map(podOf).filter((pod) => pod !== null);
+describe.each([...RENDERED, 'examples/cluster/postgres.yaml', 'examples/cluster/client.yaml'])('%s', (path) => {
+  const pods = manifests(path)
+    .map(podOf)
+    .filter((pod) => pod !== null);
 
   test('every pod passes Pod Security "restricted", with a root that it cannot write to', () => {
     expect(pods.length).toBeGreaterThan(0);
@@ -30,6 +31,10 @@ describe.each(RENDERED)('%s', (path) => {
       }
     }
   });
+});
+
+describe.each(RENDERED)('%s', (path) => {
+  const objects = manifests(path);
 
   test('every object has a name of its own, and its namespace where its kind has one', () => {
     const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`);
@@ -56,7 +61,7 @@ describe.each(RENDERED)('%s', (path) => {
       expect(Object.keys(selector)).not.toContain('app.kubernetes.io/instance');
     }
     // A gateway's pods are not the operator's: the Service of the control port must not find them.
-    expect(labels['app.kubernetes.io/name']).toBe('postern-operator');
+    expect(labels['app.kubernetes.io/name']).toBe('postern');
   });
 
   test('liveness does not hang on readiness, and both are asked', () => {

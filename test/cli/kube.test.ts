@@ -56,7 +56,7 @@ function pod(name: string, container: Json = {}): Json {
   return {
     metadata: { name, namespace: 'shop', uid: `u-${name}`, labels: { 'postern.dev/gateway': 'orders' } },
     spec: { containers: [{ name: 'gateway', readinessProbe: { periodSeconds: 5, failureThreshold: 2 } }] },
-    status: { phase: 'Running', containerStatuses: [{ ...gateway, ...container }] },
+    status: { containerStatuses: [{ ...gateway, ...container }] },
   };
 }
 
@@ -265,6 +265,29 @@ describe('explain', () => {
     expect((await explain('SELECT 1')).code).toBe(0);
   });
 
+  test('ServiceAccounts as identities need nothing of the cluster', async () => {
+    allGood();
+    const identity = { issuers: [{ name: 'cluster', kubernetes: { audience: 'postern' } }] };
+    const gateway = { ...GATEWAY, spec: { ...(GATEWAY.spec as Json), identity } };
+    kubectl.put(`get/${GATEWAYS}/orders.json`, gateway);
+    expect(await explain('SELECT 1')).toMatchObject({ code: 0, err: '' });
+  });
+
+  test('somebody whom a mask concerns is not let in by this version', async () => {
+    allGood();
+    const header = {
+      apiVersion: 'postern.dev/v1alpha1',
+      kind: 'MaskingRule',
+      metadata: { name: 'pii', namespace: 'shop' },
+    };
+    const columns = [{ schema: 'public', table: 'orders', column: 'email', mask: { type: 'Redact' } }];
+    const { targetRefs } = ANALYSTS.spec as Json;
+    kubectl.put(`get/${MASKS}.json`, list({ ...header, spec: { targetRefs, columns } }));
+    const { code, out } = await explain('SELECT 1');
+    expect(out).toMatch(/^28000: .*pii/);
+    expect(code).toBe(1);
+  });
+
   test('a policy that is not good is said with its field', async () => {
     allGood();
     const bad = { ...DBAS, spec: { ...(DBAS.spec as Json), role: 'no_such_role' } };
@@ -305,6 +328,35 @@ describe('sessions', () => {
     const { code, err } = await kubectl.postern(['sessions', 'orders']);
     expect(err).toBe('kubectl postern: gateway orders has no pods: "kubectl postern status orders" says why\n');
     expect(code).toBe(1);
+  });
+});
+
+describe('terminate', () => {
+  test('finds the pod of a session, and ends it there', async () => {
+    allGood();
+    kubectl.put(
+      'exec/orders-2.sh',
+      `if [ "$4" = terminate ]; then echo "terminated $5"; else ${says(sessions('orders-2', 'cid'))} fi`,
+    );
+    expect(await kubectl.postern(['terminate', 'orders', 'id-cid'])).toEqual({
+      code: 0,
+      out: 'terminated id-cid\n',
+      err: '',
+    });
+    expect(kubectl.calls()).toMatch(/exec orders-2 .* -- node cli\/main\.ts local terminate id-cid\n/);
+    expect(kubectl.calls()).not.toMatch(/exec orders-1 .* terminate/);
+  });
+
+  test('a session that is not there, or whose pod cannot be asked', async () => {
+    allGood();
+    const gone = await kubectl.postern(['terminate', 'orders', 'id-eve']);
+    expect(gone.err).toBe('kubectl postern: gateway orders has no session id-eve\n');
+    kubectl.put('exec/orders-2.sh', 'echo "error: lost" >&2; exit 1');
+    const unknown = await kubectl.postern(['terminate', 'orders', 'id-cid']);
+    expect(unknown.err).toBe(
+      'kubectl postern: gateway orders has no session id-cid, as far as its pods could be asked: lost\n',
+    );
+    expect(unknown.code).toBe(1);
   });
 });
 
@@ -447,6 +499,7 @@ describe('what is wrong is said in a sentence', () => {
     [['status', '-A', 'orders'], 2, /leave out -A/],
     [['status', 'a', 'b'], 2, /unexpected argument "b"/],
     [['sessions'], 2, /name the gateway/],
+    [['terminate', 'orders'], 2, /name the gateway and the sessions/],
     [['drain'], 2, /name the gateway or the pod/],
     [['drain', 'orders', '--timeout', '5'], 2, /write it as 90s, 10m or 1h/],
     [['explain', 'orders', 'SELECT 1'], 2, /say with --user/],

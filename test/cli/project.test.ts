@@ -119,6 +119,14 @@ spec:
   expect(errors(example('gateway.yaml'), example('policies.yaml').replace(from, to))).toMatch(expected);
 });
 
+test('an unknown field of an object that has none at all', () => {
+  const gateway = example('gateway.yaml').replace(
+    /^spec:$/m,
+    'spec:\n  audit: {sinks: [{name: log, stdout: {stream: 2}}]}',
+  );
+  expect(errors(gateway, '')).toMatch(/spec\.audit\.sinks\[0\]\.stdout\.stream: there is no such field/);
+});
+
 test('a Secret without its key, and an object that is there twice', () => {
   expect(errors(example('gateway.yaml').replace('password: only-the-gateway-knows-1', 'other: x'), '')).toContain(
     'spec.upstream.roles[0].secretRef: Secret orders-analyst-ro has no key password',

@@ -265,6 +265,15 @@ describe('documents', () => {
 });
 
 describe('the operator’s name', () => {
+  it('may have two addresses of one replica: both streams stay', async () => {
+    const { server, metrics, report } = await stage.replica({ host: '0.0.0.0', beat: 200 });
+    const { client } = stage.gateway(server.port, { resolve: async () => ['127.0.0.1', '127.0.0.2'], beat: 200 });
+    await vi.waitFor(() => expect(client.open).toBe(2), WAIT);
+    await sleep(1000);
+    expect([client.open, metrics.counts.opened]).toEqual([2, 2]);
+    expect(report()).toBeDefined();
+  });
+
   it('is looked up again: replicas come and go, and what is connected stays when the name is lost', async () => {
     const one = await stage.replica();
     const two = await stage.replica({ host: '127.0.0.2', port: one.server.port });

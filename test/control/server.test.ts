@@ -170,11 +170,11 @@ describe('what tokens cost', () => {
       ...Array.from({ length: 50 }, () => stage.cluster.mint(POD)),
     ];
     const calls = tokens.map(async (token) => (await call(at(replica), token)).status);
-    await vi.waitFor(() => expect(replica.metrics.counts.Busy).toBe(19), WAIT);
+    await vi.waitFor(() => expect(replica.metrics.counts.Busy).toBe(43), WAIT);
     answer();
     const statuses = await Promise.all(calls);
-    expect(statuses.filter((status) => status === 200).length).toBe(41);
-    expect(stage.cluster.reviews.length).toBe(32);
+    expect(statuses.filter((status) => status === 200).length).toBe(17);
+    expect(stage.cluster.reviews.length).toBe(8);
   });
 });
 
@@ -290,21 +290,33 @@ describe('what ends a stream', () => {
     expect(replica.metrics.counts.PodGone).toBe(3);
   });
 
-  it('a second stream of the same pod, and the pod is never missed', async () => {
+  it('not a second stream of the same pod, nor the end of the first: the pod is never missed', async () => {
     const replica = await stage.replica();
     const first = await call(at(replica), stage.cluster.mint(POD));
     first.report({ sessions: 1 });
     await vi.waitFor(() => expect(replica.report()?.sessions).toBe(1), WAIT);
-    const ends: number[] = [];
-    replica.server.reports.subscribe((namespace, gateway) =>
-      ends.push(replica.server.reports.of(namespace, gateway).size),
-    );
+    const known: number[] = [];
+    const { reports: book } = replica.server;
+    book.subscribe((namespace, gateway) => known.push(book.of(namespace, gateway).size));
     const second = await call(at(replica), stage.cluster.mint(POD));
-    await first.closed;
-    expect(replica.report()?.sessions).toBe(1);
     second.report({ sessions: 2, draining: true });
     await vi.waitFor(() => expect(replica.report()?.sessions).toBe(2), WAIT);
-    expect(ends).toEqual([1]);
+    first.socket.write('0\r\n\r\n');
+    await first.closed;
+    expect([replica.report()?.sessions, known]).toEqual([2, [1]]);
+    second.socket.write('0\r\n\r\n');
+    await second.closed;
+    expect([replica.report(), known]).toEqual([undefined, [1, 0]]);
+  });
+
+  it('more streams than a pod has a use for: the oldest one goes', async () => {
+    const replica = await stage.replica();
+    const token = stage.cluster.mint(POD);
+    const callers = [];
+    for (let i = 0; i < 6; i++) callers.push(await call(at(replica), token));
+    await Promise.all(callers.slice(0, 2).map(({ closed }) => closed));
+    expect(replica.metrics.counts).toMatchObject({ opened: 6, Replaced: 2 });
+    expect(callers.map(({ socket }) => socket.destroyed)).toEqual([true, true, false, false, false, false]);
   });
 
   it('a farewell takes the report away at once, a lost connection a beat later', async () => {

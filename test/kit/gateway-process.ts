@@ -27,6 +27,8 @@ export interface GatewayOptions {
   readonly limits?: Partial<ConfigDocument['limits']>;
   /** Another replica of the same gateway: its issuer is trusted, and each offers CancelRequests to the other. */
   readonly replicaOf?: GatewayProcess;
+  /** Further arguments. */
+  readonly args?: readonly string[];
   /** A shell command before the gateway is started, such as `ulimit -f 100`. */
   readonly before?: string;
 }
@@ -84,6 +86,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
   const args = ['--config', files.configFile, '--secrets', at('secrets'), '--data', files.dataDirectory];
   args.push('--host', '127.0.0.1', '--admin-port', `${adminPort}`, '--peers-port', `${peersPort}`);
   args.push('--admin-socket', files.adminSocket, '--peer', `127.0.0.1:${replicaPort}`, '--log-level', 'warn');
+  args.push(...(options.args ?? []));
   // The shell is replaced by the gateway, or ends with its parent's pipe.
   const script = `${options.before ?? ':'}; exec "$@"`;
   const child = spawn('bash', ['-c', script, 'gateway', process.execPath, ...NODE_FLAGS, PROGRAM, ...args], {

@@ -41,6 +41,8 @@ export interface FakeApi {
   /** The kind's definition goes: objects deleted one by one, then 404; or it comes back. */
   setServed(resource: Resource, served: boolean): void;
   connections(): number;
+  /** Kills the server; the promise's function starts it again on the same port, with no memory of what happened before. */
+  kill(): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
 
@@ -171,19 +173,27 @@ export async function startFakeApi(options: FakeApiOptions = {}): Promise<FakeAp
     bookmark: (resource) => watches.bookmark(store.kept(resource)),
     compact: (resource) => {
       const kept = store.kept(resource);
-      kept.history = [];
-      kept.compactedAt = store.version();
+      store.forget(kept);
       for (const [token, page] of pages) if (page.kept === kept) pages.delete(token);
     },
     setServed: (resource, served) => {
       const kept = store.kept(resource);
       if (!served) for (const key of [...kept.objects.keys()]) store.remove(kept, key);
       kept.removed = !served;
-      kept.history = [];
-      kept.compactedAt = store.version();
+      store.forget(kept);
       watches.break(kept, 'close');
     },
     connections: () => sockets.size,
+    kill: async () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+      return async () => {
+        store.forget();
+        server.listen(Number(url.port), '127.0.0.1');
+        await once(server, 'listening');
+      };
+    },
     close: async () => {
       watches.close();
       for (const socket of sockets) socket.destroy();

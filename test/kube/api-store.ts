@@ -25,6 +25,8 @@ export interface ApiStore {
   /** Writes an object as it is; nothing happens where nothing changes. */
   put(kept: Kept, object: KubeObject): KubeObject;
   remove(kept: Kept, key: string): void;
+  /** Forgets what happened so far, of one resource or of all. */
+  forget(kept?: Kept): void;
 }
 
 export function createApiStore(onHappening: (kept: Kept, happening: Happening) => void): ApiStore {
@@ -68,6 +70,12 @@ export function createApiStore(onHappening: (kept: Kept, happening: Happening) =
     remove: (kept, key) => {
       const old = kept.objects.get(key);
       if (old !== undefined) happen(kept, 'DELETED', old);
+    },
+    forget: (only) => {
+      for (const kept of only === undefined ? all.values() : [only]) {
+        kept.history = [];
+        kept.compactedAt = version;
+      }
     },
   };
 }

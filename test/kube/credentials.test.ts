@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -150,6 +153,23 @@ describe('of a kubeconfig', () => {
     expect(seen).toMatchObject({ path: '/k8s/clusters/c-1/apis/example.com/v1/namespaces/shop/rules/one' });
   });
 
+  test('an HTTP proxy, which sees only where to', async () => {
+    const targets: string[] = [];
+    const proxy = http.createServer().on('connect', (request, socket) => {
+      targets.push(request.url!);
+      const [host, port] = request.url!.split(':');
+      const onward = net.connect(Number(port), host, () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
+      onward.pipe(socket).pipe(onward);
+      for (const end of [onward, socket]) end.on('error', () => onward.destroy());
+    });
+    await once(proxy.listen(0, '127.0.0.1'), 'listening');
+    const { port } = proxy.address() as net.AddressInfo;
+    const seen = await reach({ token: 'secret' }, { 'proxy-url': `http://127.0.0.1:${port}` });
+    proxy.close();
+    expect(seen).toMatchObject({ authorization: 'Bearer secret' });
+    expect(targets).toEqual([(seen as { host: string }).host]);
+  });
+
   test('another name than the address is verified where it says so', async () => {
     expect(await reach({ token: 'x' }, { 'tls-server-name': 'api.internal' })).toMatchObject({
       authorization: 'Bearer x',
@@ -159,6 +179,7 @@ describe('of a kubeconfig', () => {
 
   test('a server of another authority is not believed, unless told to', async () => {
     const other = Buffer.from((await createCertificateAuthority('other')).caPem).toString('base64');
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     expect(await reach({ token: 'x' }, { 'certificate-authority-data': other })).toMatch(/certificate/);
     const blind = { 'certificate-authority-data': undefined, 'insecure-skip-tls-verify': true };
     expect(await reach({ token: 'x' }, blind)).toMatchObject({ authorization: 'Bearer x' });

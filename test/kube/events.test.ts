@@ -158,6 +158,16 @@ test('a server that answers nothing harms nobody', async () => {
   expect(clock.pending).toBe(0);
 });
 
+test('a thousand events are remembered, not more', async () => {
+  recorder.record(object('first', 'u'), text());
+  await clock.pass(1000);
+  for (let i = 0; i < 1000; i++) recorder.record(object(`o${i}`, `u${i}`), text());
+  recorder.record(object('first', 'u'), text());
+  await clock.pass(300_000);
+  const first = written().filter(({ metadata }) => metadata.name.startsWith('first.'));
+  expect(first).toHaveLength(2);
+});
+
 const NOTES: readonly [string, string, number][] = [
   ['just so long', 'x'.repeat(1024), 1024],
   ['too long', 'x'.repeat(1025), 1024],

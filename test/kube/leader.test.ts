@@ -159,6 +159,23 @@ test.each(BROKEN)('a leader that cannot renew (%o) steps down in time, once', as
   expect(one.elector.isLeader).toBe(false);
 });
 
+test('what comes after the loss changes nothing: not a late answer, not a free lease', async () => {
+  const one = start('one');
+  await until('one leads', () => one.elector.isLeader);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  api.inject('update', 'reset', 6);
+  api.inject('update', { until: promise });
+  await until('one has lost', () => events(one).includes('lost'));
+  await pass(0.5);
+  const calls = api.seen.length;
+  resolve();
+  await pass(5);
+  api.remove(LEASES, 'postern', 'operator');
+  await pass(60);
+  expect(api.seen).toHaveLength(calls);
+  expect(events(one)).toEqual(['master false', 'master true', 'elected', 'master false', 'lost']);
+});
+
 test('a few failures do not matter', async () => {
   const one = start('one');
   await until('one leads', () => one.elector.isLeader);
@@ -268,6 +285,17 @@ test('who may not have the lease says so, once', async () => {
   const warnings = one.log.lines.filter(({ level }) => level === 'warn');
   expect(warnings).toEqual([{ level: 'warn', phrase: expect.any(String), fields: { reason: 'told to 403' } }]);
   expect(one.elector.isLeader).toBe(false);
+});
+
+test('a leader that cannot start does not stay leader', async () => {
+  const onElected = (): never => {
+    throw new Error('a bug');
+  };
+  const one = start('one', { onElected });
+  await until('it has lost', () => events(one).includes('lost'));
+  expect(one.elector.isLeader).toBe(false);
+  await pass(30);
+  expect(api.seen.filter(({ verb }) => verb !== 'get')).toHaveLength(1);
 });
 
 test('lost while an apply is under way: that call still ends, nothing waits for it', async () => {

@@ -144,6 +144,14 @@ describe('delays', () => {
     ]);
   });
 
+  test('do not keep a list waiting where a server is back and has forgotten the position, once', () => {
+    const gone = watch(failed('Gone', { status: 410 }), null);
+    const listed: End = { what: 'list', error: null, open: null };
+    expect(delays([refused, refused, refused, refused, gone, listed, gone])).toEqual([
+      800, 1600, 3200, 6400, 800, 0, 12_800,
+    ]);
+  });
+
   test('are as long as the server says, up to five minutes', () => {
     const wait = (retryAfter: number): End => watch(failed('TooManyRequests', { status: 429, retryAfter }), null);
     expect(delays([wait(100), wait(20_000), wait(86_400_000)])).toEqual([800, 20_000, 300_000]);

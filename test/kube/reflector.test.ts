@@ -403,6 +403,19 @@ test('a position that is refused again and again is given up for a list', async 
   expect(health.at(-1)).toEqual([true, null]);
 });
 
+test('the API server restarts: incomplete while it is away, then everything that happened', async () => {
+  for (const name of ['a', 'b', 'c', 'e']) api.put(RULES, rule(name, { v: 1 }));
+  const { reflector, changes } = await watching();
+  changes.length = 0;
+  const start = await api.kill();
+  await until('it is incomplete', () => reflector.store.incomplete !== null);
+  expect(reflector.store.incomplete).toContain('watch rules: Transport: connect ECONNREFUSED');
+  await miss();
+  await start();
+  await until('it is whole', () => reflector.store.incomplete === null);
+  expect(told(changes).sort()).toEqual(['+d', '-b', '~c', '~e']);
+});
+
 test('a handler that throws, at once or later, harms nobody', async () => {
   const reflector = new Reflector({ client, resource: RULES, selection: { namespace: null }, log, clock: api.clock });
   running.push(reflector);

@@ -134,14 +134,6 @@ describe('ResolvedRefs', () => {
       'False SecretNotFound: secret "extra" not found',
     ],
     [
-      'a role cannot log in',
-      () =>
-        then((input) => ({
-          pods: found(input, finding('PostgresGateway', 'orders', 'spec.upstream.roles[0]', 'role ro cannot log in')),
-        })),
-      'False Invalid: spec.upstream.roles[0]: role ro cannot log in',
-    ],
-    [
       'what pods say of other objects is not of this one',
       () => then((input) => ({ pods: found(input, finding('AccessPolicy', 'orders', 'spec.rules[0]', 'nothing')) })),
       'True ResolvedRefs: ',
@@ -349,6 +341,16 @@ describe('Ready', () => {
       'a rollout of the image alone is stuck',
       () => then((input) => ({ workload: { ...input.workload!, progressDeadlineExceeded: true } })),
       'False RolloutStuck: new pods do not become ready',
+    ],
+    [
+      'a rollout goes on',
+      () => then((input) => ({ workload: { ...input.workload!, updatedReplicas: 1 } })),
+      'True Ready: 2 of 2 pods are ready; 1 of 2 are up to date',
+    ],
+    [
+      'what was stuck has got another template',
+      () => then((input) => ({ workload: { ...input.workload!, generation: 2, progressDeadlineExceeded: true } })),
+      'True Ready: 2 of 2 pods are ready',
     ],
     [
       'the first condition that does not hold',

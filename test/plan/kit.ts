@@ -9,7 +9,7 @@ import { gateway as gatewayManifest } from '../operator/manifests.ts';
 export const NOW = Date.UTC(2026, 10, 26, 9, 0, 0);
 export const MINUTE = 60_000;
 
-export const CLUSTER = {
+const CLUSTER = {
   issuer: 'https://kubernetes.default.svc.cluster.local',
   jwks: { keys: [{ kty: 'EC', crv: 'P-256', kid: 'cluster-1', x: 'x', y: 'y' }] },
 };
@@ -102,7 +102,6 @@ export function settled(change: Partial<GatewayInput> = {}): GatewayInput {
       wanted: replicas,
       replicas,
       updatedReplicas: replicas,
-      readyReplicas: replicas,
       progressDeadlineExceeded: false,
     },
     autoscaled: input.gateway.spec.autoscaling !== undefined,

@@ -78,7 +78,6 @@ const anyInput = fc
         wanted: from.wanted,
         replicas: from.wanted,
         updatedReplicas: 1,
-        readyReplicas: 1,
         progressDeadlineExceeded: from.exceeded,
       },
     });

@@ -9,7 +9,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 
 {{- /* One operator in a namespace: its names are fixed, and so the release's name is no part of a selector. */ -}}
 {{- define "postern.selector" -}}
-app.kubernetes.io/name: postern-operator
+app.kubernetes.io/name: postern
 app.kubernetes.io/component: operator
 {{- end }}
 
