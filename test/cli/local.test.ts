@@ -133,7 +133,9 @@ test('loads nothing of the gateway, whose memory it shares', async () => {
   expect(err).toBe(
     "postern local: no gateway listens on /nowhere/admin.sock: run this in the gateway's pod, or name its --admin-socket with --socket\n",
   );
-  expect((await run(MAIN, ['explain', '--help'], '', { node })).err).toContain('Access to this API has been restricted');
+  expect((await run(MAIN, ['explain', '--help'], '', { node })).err).toContain(
+    'Access to this API has been restricted',
+  );
 });
 
 describe('what is wrong is said in a sentence', () => {
