@@ -6,7 +6,7 @@ import type { Child, GatewayInput, GatewayPlan } from '../plan/types.ts';
 import { type Applier, applyChildren, handOver, prune } from './apply.ts';
 import type { AttachmentBook } from './attachment-book.ts';
 import type { Gateway } from './caches.ts';
-import { gapFor, gather, type World } from './gather.ts';
+import { gapFor, gather, type World, workloadServes } from './gather.ts';
 import { formatRecord, KINDS_ANNOTATION, missingObjects, readDefinitions, whyLost } from './kinds.ts';
 import { keyOf } from './latest.ts';
 import { findChildren, type LiveChildren } from './live.ts';
@@ -167,7 +167,8 @@ class Run {
   async #apply(planned: GatewayPlan, children: readonly Child[], live: LiveChildren): Promise<undefined> {
     await handOver(this.#applier.client, planned.handover);
     await applyChildren(this.#applier, children, live);
-    if (planned.prune) await prune(this.#applier, this.#options.newest, children);
+    const { newest } = this.#options;
+    if (planned.prune) await prune(this.#applier, newest, children, workloadServes(newest, live));
   }
 
   async #report(planned: GatewayPlan, failure: KubeError | undefined): Promise<void> {
