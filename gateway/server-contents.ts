@@ -13,8 +13,10 @@ const ROLES = 'SELECT rolname AS name FROM pg_catalog.pg_roles WHERE rolcanlogin
 /** The catalogue role gets no connection to a database: it is not there, or closed to that role. */
 const NO_ENTRY: ReadonlySet<string> = new Set(['3D000', '28000', '42501', '55000']);
 
+/** Whether a connection could not be had, or a catalogue read, for that reason. */
 export function isNoEntry(error: unknown): boolean {
-  return NO_ENTRY.has(String((error as { readonly code?: unknown } | null)?.code));
+  const { code, cause } = (error ?? {}) as { readonly code?: unknown; readonly cause?: { readonly code?: unknown } };
+  return NO_ENTRY.has(String(code)) || NO_ENTRY.has(String(cause?.code));
 }
 
 /** Asks a server for its databases and for the roles that may log in, in the first database that lets us in. */
