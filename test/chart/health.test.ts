@@ -71,6 +71,18 @@ test.each<[string, object, string, string]>([
   ],
   ['stuck', object([condition('Ready', 'False', 'RolloutStuck')]), 'Degraded', ''],
   [
+    'an operator that cannot do its work, also on a generation that it has not got to',
+    object([condition('Ready', 'True', 'Ready'), condition('Stalled', 'True', 'ApplyFailed', 'exceeded quota')], 1),
+    'Degraded',
+    'exceeded quota',
+  ],
+  [
+    'a name in a policy that the database lacks: in force all the same',
+    object([condition('Ready', 'True', 'Ready'), condition('ResolvedRefs', 'False', 'TargetNotFound')]),
+    'Healthy',
+    '',
+  ],
+  [
     'a rule that this gateway cannot enforce',
     object([condition('Ready', 'False', 'PartiallyProgrammed')]),
     'Degraded',
