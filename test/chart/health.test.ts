@@ -48,9 +48,9 @@ test.each<[string, object, string, string]>([
   ],
   ['a policy that only records', object([condition('Ready', 'True', 'Shadow')]), 'Healthy', ''],
   [
-    'pods have not confirmed',
+    'pods have not confirmed for a minute',
     object([condition('Ready', 'False', 'ConfigNotConfirmed', 'orders-1 has not')]),
-    'Progressing',
+    'Degraded',
     'orders-1 has not',
   ],
   ['a certificate that is on its way', object([condition('Ready', 'False', 'CertificateNotReady')]), 'Progressing', ''],
