@@ -1,11 +1,12 @@
+import type { KnownEventTrigger } from '../sql/resolve-environment.ts';
 import { CHANGES, hasChanged, NOW, readSeen, type Seen } from './changes.ts';
 import type { CatalogConnection, CatalogLog } from './connection.ts';
 import { ALL_FUNCTIONS, ARGUMENT_TYPES, readAllFunctions } from './functions.ts';
-import { ALL_COLUMNS, ALL_KEYS, ALL_LINKS, ALL_RELATIONS, DEFINITIONS } from './links.ts';
+import { ALL_COLUMNS, ALL_KEYS, ALL_LINKS, ALL_RELATIONS, DEFINITIONS, EVENT_TRIGGERS } from './links.ts';
 import { leave, PATIENCE, silent, within } from './patience.ts';
 import { gather, readDefinitionRow } from './relations.ts';
 import { type CatalogFunction, type CatalogSnapshot, createSnapshot } from './snapshot.ts';
-import { CASTS, COLUMN_TYPES, OPERATORS, TYPES } from './types.ts';
+import { CASTS, COLUMN_TYPES, OPERATORS, ORDERS, TYPES } from './types.ts';
 
 export interface CatalogOptions {
   readonly connect: (database: string) => Promise<CatalogConnection>;
@@ -303,6 +304,7 @@ class Database {
       columnTypes: await this.#all(COLUMN_TYPES),
       operators: await this.#all(OPERATORS),
       casts: await this.#all(CASTS),
+      orders: await this.#all(ORDERS),
     };
     this.#version += 1;
     return createSnapshot({
@@ -313,6 +315,7 @@ class Database {
       ...relations,
       functions: [...this.#builtin, ...functions],
       typeRows,
+      eventTriggers: (await this.#rows(EVENT_TRIGGERS)).map(readEventTrigger),
     });
   }
 
@@ -348,6 +351,11 @@ class Database {
     this.#schedule(REMEMBERED);
     await leave(connection);
   }
+}
+
+function readEventTrigger({ name, event, fn, tags }: Row): KnownEventTrigger {
+  const listed = typeof tags === 'string' && tags !== '' ? tags.split(',') : [];
+  return { name: String(name), event: String(event), fn: Number(fn), tags: listed };
 }
 
 function cells(row: Row): (string | null)[] {

@@ -31,6 +31,11 @@ const TABLES: Readonly<Record<string, string>> = {
   pg_type: NOT_IN_TEMPORARY('typnamespace'),
   pg_operator: 'true',
   pg_cast: 'true',
+  pg_opclass: 'true',
+  pg_amop: 'true',
+  pg_amproc: 'true',
+  pg_statistic_ext: 'true',
+  pg_event_trigger: 'true',
   pg_extension: 'true',
 };
 

@@ -1,6 +1,6 @@
 import { FIRST_NORMAL_OID } from './definition.ts';
 import type { TextRow } from './relations.ts';
-import { readFunction, TYPE_NAME } from './rows.ts';
+import { MAKES_RANGE, readFunction, TYPE_NAME } from './rows.ts';
 import type { CatalogFunction } from './snapshot.ts';
 
 const EQ = 'OPERATOR(pg_catalog.=)';
@@ -18,7 +18,7 @@ export const ALL_FUNCTIONS = (
     p.provolatile::pg_catalog.text AS c7, p.prokind::pg_catalog.text AS c8, p.prosecdef::pg_catalog.text AS c9,
     l.lanname::pg_catalog.text AS c10, x.extname::pg_catalog.text AS c11,
     pg_catalog.concat_ws(',', p.prorettype, pg_catalog.array_to_string(p.proallargtypes, ',')) AS c12,
-    g.aggnumdirectargs::pg_catalog.text AS c13
+    g.aggnumdirectargs::pg_catalog.text AS c13, ${MAKES_RANGE}::pg_catalog.text AS c14
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
   JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
   LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid::pg_catalog.oid ${EQ} p.oid AND g.aggkind OPERATOR(pg_catalog.<>) 'n'

@@ -15,6 +15,12 @@ const columnNames = (relation: string, numbers: string) => `(SELECT pg_catalog.j
   FROM pg_catalog.unnest(${numbers}) WITH ORDINALITY u(attnum, n)
   JOIN pg_catalog.pg_attribute a ON a.attrelid ${EQ} ${relation} AND a.attnum ${EQ} u.attnum)`;
 
+/** The functions of a family of operators: those that support it, and those behind its operators. */
+export const ofFamily = (family: string) => `SELECT p.amproc::pg_catalog.oid FROM pg_catalog.pg_amproc p
+    WHERE p.amprocfamily ${EQ} ${family}
+  UNION SELECT o.oprcode::pg_catalog.oid FROM pg_catalog.pg_amop m JOIN pg_catalog.pg_operator o ON o.oid ${EQ} m.amopopr
+    WHERE m.amopfamily ${EQ} ${family}`;
+
 /** User functions that objects of a kind call: named, by an operator, or by the constraints of a domain. */
 const CALLS = `domain(type, fn) AS (
     SELECT k.contypid, d.refobjid FROM pg_catalog.pg_depend d
@@ -30,7 +36,12 @@ const CALLS = `domain(type, fn) AS (
     JOIN pg_catalog.pg_operator o ON o.oid ${EQ} d.refobjid
     WHERE d.refclassid ${EQ} ${oidOf('pg_operator')} AND d.refobjid ${NORMAL}
     UNION ALL SELECT d.classid, d.objid, f.fn, false FROM pg_catalog.pg_depend d JOIN domain f ON f.type ${EQ} d.refobjid
-    WHERE d.refclassid ${EQ} ${oidOf('pg_type')})`;
+    WHERE d.refclassid ${EQ} ${oidOf('pg_type')}),
+  ordered(relation, fn) AS (
+    SELECT d.objid, f.fn FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_opclass k ON k.oid ${EQ} d.refobjid
+    CROSS JOIN LATERAL (${ofFamily('k.opcfamily')}) f(fn)
+    WHERE d.classid ${EQ} ${oidOf('pg_class')} AND d.refclassid ${EQ} ${oidOf('pg_opclass')} AND d.refobjid ${NORMAL}
+      AND f.fn ${NORMAL})`;
 
 const GENERATED = `CASE WHEN a.attgenerated ${EQ} 's' THEN 'Generated'
   WHEN a.attgenerated ${EQ} 'v' THEN 'Virtual' ELSE 'Default' END`;
@@ -64,6 +75,10 @@ const BRANCHES = `
       CASE WHEN i.indexrelid IS NULL THEN 'Generated' ELSE 'Index' END, c.fn, ''
     FROM calls c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid ${EQ} c.objid
     WHERE c.classid ${EQ} ${oidOf('pg_class')} AND (c.direct OR i.indexrelid IS NOT NULL)
+  UNION ALL SELECT COALESCE(i.indrelid, o.relation), 'Order', o.fn, ''
+    FROM ordered o LEFT JOIN pg_catalog.pg_index i ON i.indexrelid ${EQ} o.relation
+  UNION ALL SELECT s.stxrelid, 'Statistics', c.fn, '' FROM calls c JOIN pg_catalog.pg_statistic_ext s ON s.oid ${EQ} c.objid
+    WHERE c.classid ${EQ} ${oidOf('pg_statistic_ext')}
   UNION ALL SELECT p.polrelid, 'Policy', c.fn, p.polcmd::pg_catalog.text
     FROM calls c JOIN pg_catalog.pg_policy p ON p.oid ${EQ} c.objid
     JOIN pg_catalog.pg_class t ON t.oid ${EQ} p.polrelid AND t.relrowsecurity WHERE c.classid ${EQ} ${oidOf('pg_policy')}
@@ -177,4 +192,10 @@ export const IS_SIMPLE = `(c.relkind ${anyOf('r,S,i')} AND NOT (c.relhasrules OR
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid ${EQ} a.atttypid
     WHERE a.attrelid ${EQ} c.oid AND (a.atthasdef OR a.atttypid ${NORMAL}))
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i
-    WHERE i.indrelid ${EQ} c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)))`;
+    WHERE i.indrelid ${EQ} c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+      OR EXISTS (SELECT FROM pg_catalog.unnest(i.indclass) k(oid) WHERE k.oid ${NORMAL}))))`;
+
+/** Event triggers that fire; which tags each is for, joined by a comma. */
+export const EVENT_TRIGGERS = `SELECT t.evtname::pg_catalog.text AS name, t.evtevent::pg_catalog.text AS event,
+    t.evtfoid::pg_catalog.text AS fn, pg_catalog.array_to_string(t.evttags, ',') AS tags
+  FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled ${anyOf('O,A')} ORDER BY t.evtname`;

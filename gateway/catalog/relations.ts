@@ -151,6 +151,8 @@ const verbs = (...list: StatementClass[]): ReadonlySet<StatementClass> => new Se
 const WRITTEN = verbs('Insert', 'Update');
 const INDEXED = verbs('Insert', 'Update', 'Maintenance');
 const READ = verbs('Select', 'Lock');
+/** Wherever rows are looked for, or put in their place. */
+const SORTED = verbs('Select', 'Lock', 'Insert', 'Update', 'Delete', 'Maintenance');
 /** pg_policy.polcmd; rows that a write looks for are rows that are read. */
 const POLICY_VERBS: Readonly<Record<string, ReadonlySet<StatementClass>>> = {
   '*': verbs('Select', 'Lock', 'Insert', 'Update', 'Delete'),
@@ -188,6 +190,12 @@ function tie(links: Links, { what, target, detail }: Link): void {
       return;
     case 'Index':
       code('Index', INDEXED);
+      return;
+    case 'Order':
+      code('Index', SORTED);
+      return;
+    case 'Statistics':
+      code('Statistics', verbs('Maintenance'));
       return;
     case 'Policy':
       code('Policy', POLICY_VERBS[detail] ?? NONE);

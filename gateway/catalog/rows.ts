@@ -16,6 +16,17 @@ export const TYPE_NAME = `CASE WHEN tn.nspname OPERATOR(pg_catalog.=) 'pg_catalo
   ELSE pg_catalog.concat(pg_catalog.quote_ident(tn.nspname::pg_catalog.text), '.',
     pg_catalog.quote_ident(t.typname::pg_catalog.text)) END`;
 
+/**
+ * Whether `p` (pg_proc) is what CREATE TYPE makes with a range type of the server's own values and order: it puts two of
+ * them together, and runs nobody's code.
+ */
+export const MAKES_RANGE = `(p.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID}
+  AND p.prosrc OPERATOR(pg_catalog.~) '^(multi)?range_constructor[0-3]$' AND EXISTS (
+    SELECT FROM pg_catalog.pg_range r JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
+    WHERE p.prorettype OPERATOR(pg_catalog.=) ANY (ARRAY[r.rngtypid, r.rngmultitypid])
+      AND l.lanname OPERATOR(pg_catalog.=) 'internal' AND r.rngcanonical::pg_catalog.oid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+      AND r.rngsubtype OPERATOR(pg_catalog.<) ${FIRST_NORMAL_OID} AND r.rngsubopc OPERATOR(pg_catalog.<) ${FIRST_NORMAL_OID}))`;
+
 /** Columns for `p` (pg_proc) and `n` (pg_namespace), in the order in which `readFunction` takes them. */
 export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catalog.text, p.oid::pg_catalog.text,
   (SELECT pg_catalog.string_agg(${TYPE_NAME}, ', ' ORDER BY u.n)
@@ -38,7 +49,8 @@ export const FUNCTION_COLUMNS = `n.nspname::pg_catalog.text, p.proname::pg_catal
    FROM pg_catalog.unnest(pg_catalog.array_append(p.proallargtypes, p.prorettype)) u(oid)
    WHERE u.oid OPERATOR(pg_catalog.>=) ${FIRST_NORMAL_OID}),
   (SELECT a.aggnumdirectargs::pg_catalog.text FROM pg_catalog.pg_aggregate a
-   WHERE a.aggfnoid::pg_catalog.oid OPERATOR(pg_catalog.=) p.oid AND a.aggkind OPERATOR(pg_catalog.<>) 'n')`;
+   WHERE a.aggfnoid::pg_catalog.oid OPERATOR(pg_catalog.=) p.oid AND a.aggkind OPERATOR(pg_catalog.<>) 'n'),
+  ${MAKES_RANGE}::pg_catalog.text`;
 
 /** A row in text format, as `FUNCTION_COLUMNS` orders it. */
 export function readFunction(row: readonly (string | null)[]): CatalogFunction {
@@ -57,6 +69,7 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
     extension,
     returns,
     direct,
+    makesRange,
   ] = row;
   const common = {
     schema: schema ?? '',
@@ -79,6 +92,7 @@ export function readFunction(row: readonly (string | null)[]): CatalogFunction {
       direct: direct == null ? null : Number(direct),
     }),
     ...judgeExtensionFunction(common),
+    ...(makesRange === 'true' ? { safe: true } : {}),
     // One of the server's that nobody has reviewed is like one of a user (test: "a function that the table lacks").
     builtin: common.oid < FIRST_NORMAL_OID && reviewedFunction(common) !== undefined,
     returns: returns == null ? [] : returns.split(',').map(Number),

@@ -1,4 +1,10 @@
-import type { KnownCatalog, KnownFunction, KnownOperator, RuleDefinition } from '../sql/resolve-environment.ts';
+import type {
+  KnownCatalog,
+  KnownEventTrigger,
+  KnownFunction,
+  KnownOperator,
+  RuleDefinition,
+} from '../sql/resolve-environment.ts';
 import type { CatalogRelation, Gathered, RuleCode } from './relations.ts';
 import { indexTypes, type TypeRows } from './types.ts';
 
@@ -32,6 +38,7 @@ export interface CatalogContents extends Gathered {
   readonly schemas: readonly string[];
   readonly functions: readonly CatalogFunction[];
   readonly typeRows: TypeRows;
+  readonly eventTriggers: readonly KnownEventTrigger[];
 }
 
 /** Indexes what was read by schema and name. */
@@ -80,6 +87,8 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     userTypeByOid: (oid) => index.types.get(oid),
     userOperators: (schema, name) => operators.get(key(schema, name)) ?? NONE,
     userCasts: index.casts,
+    userOrders: index.orders,
+    eventTriggers: contents.eventTriggers,
     typesHeld: (schema, name) => {
       const relation = relations.get(key(schema, name));
       const direct = relation === undefined ? NONE : (index.held.get(relation.oid) ?? NONE);

@@ -1,8 +1,9 @@
 import { reviewedFunction } from '../sql/builtin.ts';
 import { BUILTIN_KINDS } from '../sql/builtin-kinds.ts';
-import type { KnownCast, KnownOperand, KnownOperator, KnownType } from '../sql/resolve-environment.ts';
+import type { KnownCast, KnownOperand, KnownOperator, KnownOrder, KnownType } from '../sql/resolve-environment.ts';
 import { FIRST_NORMAL_OID } from './definition.ts';
 import { isSafeExtension } from './extensions.ts';
+import { ofFamily } from './links.ts';
 import type { CatalogFunction } from './snapshot.ts';
 
 /** Types, operators and casts that are not the server's own, as rows in text format; lists of OIDs are joined by `,`. */
@@ -60,6 +61,14 @@ export const CASTS = `SELECT c.castsource::pg_catalog.text AS source, c.casttarg
   FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) c.casttarget
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace WHERE ${USERS('c.oid')} AND NOT ${TO_MULTIRANGE}`;
 
+/** Operator classes with the functions of their families, and the type that each is the one for. */
+export const ORDERS = `SELECT n.nspname::pg_catalog.text AS schema, k.opcname::pg_catalog.text AS name,
+    CASE WHEN k.opcdefault AND ${USERS('k.opcintype')} THEN k.opcintype::pg_catalog.text END AS type,
+    pg_catalog.string_agg(DISTINCT f.fn::pg_catalog.text, ',') AS runs
+  FROM pg_catalog.pg_opclass k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.opcnamespace
+  CROSS JOIN LATERAL (${ofFamily('k.opcfamily')}) f(fn)
+  WHERE ${USERS('k.oid')} AND ${USERS('f.fn')} GROUP BY k.oid, n.nspname, k.opcname, k.opcdefault, k.opcintype`;
+
 /** The types of which values of a type `t` have parts, and those that its checks convert to. */
 const PARTS = `SELECT t.typelem UNION ALL SELECT t.typbasetype
     UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid
@@ -112,6 +121,7 @@ export interface TypeRows {
   readonly columnTypes: readonly Row[];
   readonly operators: readonly Row[];
   readonly casts: readonly Row[];
+  readonly orders: readonly Row[];
 }
 
 export interface TypeIndex {
@@ -119,6 +129,8 @@ export interface TypeIndex {
   readonly operators: readonly (KnownOperator & Named)[];
   /** Only those by functions that are not safe. */
   readonly casts: readonly KnownCast[];
+  /** The same of what orders values. */
+  readonly orders: readonly KnownOrder[];
   /** By relation's OID: the types of its rows and of their columns. */
   readonly held: ReadonlyMap<number, readonly number[]>;
 }
@@ -153,6 +165,12 @@ export function indexTypes(rows: TypeRows, functions: ReadonlyMap<number, Catalo
       const runs = functions.get(Number(row.runs));
       const args = row.left === '0' ? 1 : 2;
       return { ...named(row), args, left: becomes(Number(row.left)), right: becomes(Number(row.right)), runs };
+    }),
+    orders: rows.orders.flatMap((row) => {
+      const runs = oids(row.runs).map((oid) => functions.get(oid));
+      const unsafe = runs.filter((fn) => fn !== undefined && !fn.safe).map((fn) => fn!);
+      const type = typeof row.type === 'string' ? Number(row.type) : null;
+      return unsafe.length === 0 ? [] : [{ ...named(row), type, runs: unsafe }];
     }),
     casts: rows.casts.flatMap((row) => {
       const runs = functions.get(Number(row.runs));
@@ -223,7 +241,9 @@ class TypeReader {
   #follow(oid: number, row: Row): KnownType & Named {
     const parts = [...oids(row.of), ...oids(row.converts), ...(this.#columnTypes.get(Number(row.relation)) ?? [])];
     const inner = parts.map((part) => this.read(part)).filter((part) => part !== undefined);
-    const own = this.#ownHarm(row);
+    // A part that is nowhere to be seen is one of another session's own (test: "a part that is temporary elsewhere").
+    const hidden = parts.some((part) => isUsers(part) && !this.#rows.has(part));
+    const own = [...this.#ownHarm(row), ...(hidden ? (['unknown'] as const) : [])];
     const runs = [...own.filter((fn) => fn !== 'unknown'), ...inner.flatMap((part) => part.runs)];
     const safe = own.length === 0 && inner.every((part) => part.safe);
     // Something that is not known runs: no list of functions says it all.

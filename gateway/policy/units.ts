@@ -45,12 +45,16 @@ const DOORS: Readonly<Record<string, string>> = {
   Default: 'by a default of',
   Check: 'by a constraint of',
   Index: 'by an index of',
+  Statistics: 'by statistics of',
   Policy: 'by a row security policy of',
+  EventTrigger: 'by the event trigger',
 };
 
 /** How the statement comes to what it does not name itself. */
 function doorOf({ door, of }: RelationUse | FunctionUse): string {
-  return of === undefined ? '' : ` (${DOORS[door ?? ''] ?? 'through'} ${of.schema}.${of.name})`;
+  if (of === undefined) return '';
+  const name = of.schema === '' ? of.name : `${of.schema}.${of.name}`;
+  return ` (${DOORS[door ?? ''] ?? 'through'} ${name})`;
 }
 
 /** Which of a relation's kin a rule speaks of that does not speak of the relation itself. */

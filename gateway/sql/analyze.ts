@@ -20,6 +20,7 @@ import {
 } from './objects.ts';
 import { addSetting, addTransactionModes, refineSet, settingChange } from './settings.ts';
 import { reads, STATEMENTS } from './statements.ts';
+import { commandTag } from './tags.ts';
 import { walk } from './walk.ts';
 
 /** What the parser returns: statements with their place in the text, in UTF-8 bytes. */
@@ -63,7 +64,9 @@ function analyzeStatement(node: unknown, source: Buffer): RawStatement {
   REFINEMENTS[top.type]?.(top.fields, found, top);
   const effects = effectsOf(top, (query) => analyzeStatement(query, source));
   const countsRows = isCounted(top, found.dataModifying);
-  return { ...build(kind.primary, found), effects, countsRows, returnsRows: returnsRows(top) };
+  const tag = commandTag(top);
+  const built = tag === null ? build(kind.primary, found) : { ...build(kind.primary, found), tag };
+  return { ...built, effects, countsRows, returnsRows: returnsRows(top) };
 }
 
 type Built = Omit<RawStatement, 'effects' | 'countsRows' | 'returnsRows'>;
@@ -86,6 +89,7 @@ function build(primary: StatementClass, found: Findings): Built {
     operators: [...found.operators.values()],
     types: [...found.types.values()],
     ...repeatedOf(found),
+    ...(found.opclasses.length === 0 ? {} : { opclasses: found.opclasses }),
     settings,
     ...(found.settingsViews.length === 0 ? {} : { settingsViews: found.settingsViews }),
     asks,

@@ -173,6 +173,10 @@ export interface RawStatement {
   /** Names by which settings are read from pg_settings to be set: it must be the server's own. */
   readonly settingsViews?: readonly RawPlace[];
   readonly effects: readonly SessionEffect[];
+  /** Operator classes that it names. */
+  readonly opclasses?: readonly RawPlace[];
+  /** What event triggers call it, if they fire for it; `*`: not known, any. */
+  readonly tag?: string;
   /** May change search_path, role or another tracked setting in a way that only the server knows. */
   readonly asks: boolean;
   /** Later in the same string, the name of a type may mean another. */
@@ -214,7 +218,17 @@ export type Analysis =
   | { readonly kind: 'NotUnderstood'; readonly reason: string; readonly hint: string };
 
 /** How a statement comes to a relation or function that it does not name itself. */
-export type LinkDoor = 'View' | 'Rule' | 'ForeignKey' | 'Trigger' | 'Default' | 'Check' | 'Index' | 'Policy';
+export type LinkDoor =
+  | 'View'
+  | 'Rule'
+  | 'ForeignKey'
+  | 'Trigger'
+  | 'Default'
+  | 'Check'
+  | 'Index'
+  | 'Statistics'
+  | 'Policy'
+  | 'EventTrigger';
 
 export interface QualifiedName {
   readonly schema: string;
@@ -275,7 +289,7 @@ export interface FunctionUse {
   readonly called: readonly CalledFunction[];
   /** Left out: the statement calls it. What it does inside is not known. */
   readonly door?: LinkDoor;
-  /** The relation behind whose door it stands. */
+  /** The relation behind whose door it stands; of an event trigger its name, without a schema. */
   readonly of?: QualifiedName;
 }
 

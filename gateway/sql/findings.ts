@@ -1,4 +1,4 @@
-import type { Fields } from './ast.ts';
+import { type Fields, names, qualified } from './ast.ts';
 import type { StatementClass } from './classes.ts';
 import type { Columns, Source } from './columns.ts';
 import type { RawFunction, RawOperator, RawPlace, RawRelation, RawType, SettingChange } from './facts.ts';
@@ -29,6 +29,7 @@ export interface Findings {
   /** Calls of set_config whose setting a condition on pg_settings names, and that view as it is written. */
   readonly settingsNamed: Map<Fields, string>;
   readonly settingsViews: RawPlace[];
+  readonly opclasses: RawPlace[];
   asks: boolean;
   renamesTypes: boolean;
   /** Relations go, or go by another name: those that are named, or others as well. */
@@ -61,6 +62,7 @@ export function nothing(): Findings {
     parameters: new Map(),
     settingsNamed: new Map(),
     settingsViews: [],
+    opclasses: [],
     asks: false,
     renamesTypes: false,
     removes: null,
@@ -76,6 +78,12 @@ export function nothing(): Findings {
 /** The parser leaves letters beyond ASCII as they are, and the tree does not tell which names were quoted. */
 export function mayFold(name: string): boolean {
   return /[^\0-\x7f]/.test(name) && name !== name.toLowerCase();
+}
+
+/** An operator class whose functions run when values are put in order. */
+export function noteOpclass(name: unknown, found: Findings): void {
+  const parts = names(name) ?? [];
+  if (parts.length > 0) found.opclasses.push(qualified(parts));
 }
 
 /** It need not exist. */

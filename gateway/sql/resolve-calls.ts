@@ -7,6 +7,7 @@ import {
   type KnownFunction,
   type KnownOperand,
   type KnownOperator,
+  type KnownOrder,
   type KnownType,
   nameKey,
   type ResolveEnvironment,
@@ -21,6 +22,16 @@ export function resolveCalls(raw: RawStatement, env: ResolveEnvironment, found: 
   const present = presentTypes(raw, env);
   for (const operator of raw.operators) resolveOperator(operator, { env, found, present });
   if (env.catalog.userCasts.length > 0) resolveCasts(raw, { env, found, present });
+  // Sorting, grouping, joining: whatever is done with values may call them (test: "an operator class of one's own").
+  for (const order of env.catalog.userOrders ?? [])
+    if (isNamed(order, raw, env) || (order.type !== null && present.some([order.type])))
+      for (const fn of order.runs) use([fn], found);
+}
+
+function isNamed({ schema, name }: KnownOrder, { opclasses = [] }: RawStatement, { searchPath }: ResolveEnvironment) {
+  return opclasses.some(
+    (one) => one.name === name && (one.schema === null ? searchPath.includes(schema ?? '') : one.schema === schema),
+  );
 }
 
 /** What every resolution of one statement shares. */

@@ -101,10 +101,27 @@ export interface DefinitionUse {
 
 export interface KnownCode {
   readonly fn: number;
-  readonly door: 'Default' | 'Check' | 'Index' | 'Policy';
+  readonly door: 'Default' | 'Check' | 'Index' | 'Statistics' | 'Policy';
   readonly verbs: ReadonlySet<StatementClass>;
   /** The default of this column: counts for an update of it. */
   readonly column: string | null;
+}
+
+/** An event trigger that fires. */
+export interface KnownEventTrigger {
+  readonly name: string;
+  readonly event: string;
+  /** Command tags; empty: whatever it is. */
+  readonly tags: readonly string[];
+  readonly fn: number;
+}
+
+/** An operator class that is not the server's own. */
+export interface KnownOrder extends RawPlace {
+  /** A type that is not the server's own, whose values are put in order by it unless something else is said; null: none. */
+  readonly type: number | null;
+  /** Functions that are neither the server's nor a known extension's. */
+  readonly runs: readonly KnownFunction[];
 }
 
 /** What resolution needs to know of a function, procedure, aggregate or window function. */
@@ -177,6 +194,8 @@ export interface KnownCatalog {
   userTypeByOid(oid: number): KnownType | undefined;
   userOperators(schema: string, name: string): readonly KnownOperator[];
   readonly userCasts: readonly KnownCast[];
+  readonly userOrders?: readonly KnownOrder[];
+  readonly eventTriggers?: readonly KnownEventTrigger[];
   /** Types that are not the server's own, of which rows of this relation have values. */
   typesHeld(schema: string, name: string): readonly number[];
 }

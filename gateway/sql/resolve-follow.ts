@@ -167,9 +167,10 @@ function touches({ writes }: Arrival, columns: readonly string[]): boolean {
 /** Defaults, generated columns, checks, indexes and policies that call user functions. */
 function runCode(at: Arrival, way: Way): void {
   const reading = !isWrite(at.verb);
-  for (const relation of reading ? [at.relation] : below(at, way)) {
+  for (const relation of below(at, way)) {
     for (const { fn, door, verbs, column } of relation.links?.code ?? []) {
-      if (door === 'Policy' && relation !== at.relation) continue;
+      // Of children only their indexes matter to who reads through their parent, and their policies to nobody.
+      if (relation !== at.relation && (reading ? door !== 'Index' : door === 'Policy')) continue;
       const defaulted = at.verb === 'Update' && column !== null && at.writes.includes(column);
       if (verbs.has(at.verb) || defaulted) runFunction(fn, door, at, way);
     }

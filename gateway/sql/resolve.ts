@@ -13,6 +13,7 @@ import {
   type WrittenName,
   type WrittenType,
 } from './resolve-environment.ts';
+import { fireEventTriggers } from './resolve-events.ts';
 import { follow } from './resolve-follow.ts';
 import { type Surroundings, surroundingsOf } from './resolve-links.ts';
 import { type Parameters, reachOf } from './resolve-reach.ts';
@@ -51,6 +52,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   const named = [...raw.relations, ...sequencesOf(raw)];
   const of = { ...raw, ownTypes: () => hasOwnTypes(raw, env) };
   for (const relation of named) resolveRelation(relation, env, { found, around, of });
+  if (raw.tag !== undefined) fireEventTriggers(raw.tag, env, { found, around });
   for (const view of raw.settingsViews ?? []) checkSettingsView(view, env, found);
   resolveCalls(raw, env, found);
   const missing = [...around.wanted];

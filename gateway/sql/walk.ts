@@ -14,7 +14,7 @@ import type { StatementClass } from './classes.ts';
 import { addExcluded, type Level, levelOf, noteColumn, returningLevel, settleColumns, targetLevel } from './columns.ts';
 import { doorInto } from './doors.ts';
 import type { SyntaxDoor } from './facts.ts';
-import { addRelation, type Findings, mayFold, NEW, nothing } from './findings.ts';
+import { addRelation, type Findings, mayFold, NEW, noteOpclass, nothing } from './findings.ts';
 import { GRAMMAR } from './grammar.generated.ts';
 import { newerThan, returningMajor } from './majors.ts';
 import { visitOperators } from './operators.ts';
@@ -140,6 +140,9 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
     case 'SelectStmt':
       noteSettings(fields, (name) => queryNamed(context.scope, name) !== undefined, found);
       return visitOperators(type, fields, found);
+    case 'IndexElem':
+    case 'PartitionElem':
+      return noteOpclass(fields.opclass, found);
     case 'LockingClause':
       found.classes.add('Lock');
       return;

@@ -89,3 +89,24 @@ test('under Any a string makes functions and calls them', async () => {
   expect(results[1]?.rows).toEqual([{ mine: 1 }]);
   await client.end();
 });
+
+test('an operator or a cast is made only of functions that a rule lists: who uses it in the same transaction calls no other', async () => {
+  const client = await world.connect('migrator');
+  await client.query(`CREATE TYPE level AS ENUM ('low', 'high')`);
+  await client.query(making('raised(level, int)', 'level', 'sql', 'SELECT $1'));
+  await client.query(making('as_number(level)'));
+  for (const [text, fn] of [
+    ['CREATE OPERATOR + (LEFTARG = level, RIGHTARG = int, FUNCTION = raised)', 'public.raised'],
+    ['CREATE OPERATOR public.+ (LEFTARG = level, RIGHTARG = int, PROCEDURE = public.raised)', 'public.raised'],
+    ['CREATE CAST (level AS int) WITH FUNCTION as_number(level) AS IMPLICIT', 'public.as_number'],
+  ] as const) {
+    for (const before of ['', 'BEGIN; ']) {
+      await expect(client.query(`${before}${text}`)).rejects.toMatchObject({
+        code: '42501',
+        message: expect.stringContaining(`the function ${fn}(`),
+      });
+      await client.query('ROLLBACK');
+    }
+  }
+  await client.end();
+});

@@ -93,7 +93,7 @@ describe.each<PostgresMajor>([14, 18])('types that a session of PostgreSQL %d ha
         "INSERT INTO made VALUES (1, '(1,x)', '[1,2]')",
         "SELECT '(1,\"(1,x)\",\"[1,2]\")'::made IS NULL, '(1,2)'::pair, ROW(1, 'x')::pair, '[1,2]'::span, 'a'::short, 'a'::shorter",
         "SELECT NULL::made, NULL::made[], NULL::_made, NULL::pairs, short('a'), '{}'::span[], 5::checked",
-        "SELECT '{[1,2]}'::span_multirange",
+        "SELECT '{[1,2]}'::span_multirange, span(1, 2), span(1, 2, '[]'), span_multirange(span(1, 2))",
         'CREATE FUNCTION takes(p pair) RETURNS short LANGUAGE sql AS $$SELECT $1.b::short$$',
         'DROP FUNCTION takes',
         'DROP TABLE made; DROP DOMAIN shorter, short, checked; DROP TYPE pairs, pair, span',

@@ -49,7 +49,8 @@ const CATALOG = createSnapshot({
   relations: new Map([table('one', 16400), table('three', 16401), table('secret', 16402)]),
   ruleCode: new Map(),
   functions: [],
-  typeRows: { types: [], columnTypes: [], operators: [], casts: [] },
+  typeRows: { types: [], columnTypes: [], operators: [], casts: [], orders: [] },
+  eventTriggers: [],
 });
 
 /** All but `public.secret` may be read and written. */
