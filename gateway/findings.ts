@@ -18,8 +18,9 @@ export interface FindingsOptions {
 /** Milliseconds from a new revision, and from a newly read catalogue, to a look at both. */
 const AFTER_REVISION = 200;
 const AFTER_CATALOG = 5000;
-/** While something is found, or could not be looked for: whoever creates it is no session of ours, perhaps. */
-const AGAIN = 60_000;
+/** While something is found: whoever creates it does so in a database, perhaps, that no session uses. */
+const WHILE_FOUND = 300_000;
+const AFTER_FAILURE = 60_000;
 /** Databases whose catalogues are read for policies that speak of every one. */
 const MAX_DATABASES = 32;
 /** The catalogue role gets no connection to a database: invalid or forbidden ones. */
@@ -79,7 +80,8 @@ export class Findings {
       // Asked for in between: the timer may have found us busy.
       this.#due = Number.POSITIVE_INFINITY;
       this.#plan(AFTER_REVISION);
-    } else if (found === null || found.length > 0) this.#plan(AGAIN);
+    } else if (found === null) this.#plan(AFTER_FAILURE);
+    else if (found.length > 0) this.#plan(WHILE_FOUND);
     if (found === null || revision !== this.#options.revision().revision) return;
     if (isDeepStrictEqual(found, this.#current)) return;
     this.#current = found;

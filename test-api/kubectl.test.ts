@@ -46,7 +46,7 @@ function here(object: Json): Json {
 }
 
 const plugin = (args: readonly string[], kubeconfigFile = config) =>
-  run(PLUGIN, args, '', { ...process.env, PATH, KUBECONFIG: kubeconfigFile });
+  run(PLUGIN, args, '', { env: { ...process.env, PATH, KUBECONFIG: kubeconfigFile } });
 
 const at = { lastTransitionTime: '2026-01-01T00:00:00Z', message: '' };
 const holds = (generation: number, ...types: readonly string[]) =>

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { gatewayYaml, maskYaml, policyYaml } from '../test/operator/manifests.ts';
 import { apply, merge, pathOf } from './kit/objects.ts';
+import type { OperatorProcess } from './kit/operator-process.ts';
 import { Stage } from './kit/stage.ts';
 import { until } from './kit/until.ts';
 
@@ -10,13 +11,14 @@ type Json = Record<string, unknown>;
 type Any = any;
 
 let stage: Stage;
+let operator: OperatorProcess;
 let gateway: Json;
 let read: Json;
 let hide: Json;
 let deaf = false;
 beforeAll(async () => {
   stage = await Stage.open({ api: inject('apiServer'), namespaces: ['main'], deaf: () => deaf });
-  await stage.operator();
+  operator = await stage.operator();
   gateway = stage.here(gatewayYaml());
   read = stage.here(policyYaml('read'));
   hide = stage.here(maskYaml('hide'));
@@ -266,6 +268,12 @@ test.each([
   await stage.http.must(pathOf(theirs), { method: 'DELETE' });
   // Nobody tells when a stranger's object goes: it is looked for.
   await stage.becomes(ours, 'Ready', 'True', undefined, 40_000);
+});
+
+test('in all this the operator has asked for nothing that it may not have', async () => {
+  expect(await operator.metric('rest_client_requests_total')).toBeGreaterThan(100);
+  for (const code of ['401', '403'])
+    expect(await operator.metric('rest_client_requests_total', `code="${code}"`)).toBe(0);
 });
 
 function POD(labels: Json): Json {

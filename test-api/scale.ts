@@ -139,6 +139,12 @@ async function measure(stage: Stage): Promise<readonly Line[]> {
   let operator = await stage.operator({ node: NODE, inCluster });
   add('start to caches complete', seconds(started), 's');
   await until(
+    () => allLookedAt(stage),
+    () => operator.log(),
+    600_000,
+  );
+  add('start to everything made and looked at', seconds(started), 's');
+  await until(
     () => allSettled(stage),
     () => operator.log(),
     600_000,

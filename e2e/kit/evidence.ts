@@ -1,14 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { kubectl } from './kubectl.ts';
-import { RESULTS } from './measure.ts';
+import { EVIDENCE } from './measure.ts';
 
 const KINDS =
   'pods,deployments,statefulsets,services,configmaps,poddisruptionbudgets,networkpolicies,horizontalpodautoscalers';
 
 /** Writes down what the cluster looks like; gives the folder and what matters most in a few lines. */
 export async function collectEvidence(test: string): Promise<string> {
-  const folder = join(RESULTS, 'evidence', test.replace(/[^\w-]+/g, '-').slice(0, 100));
+  const folder = join(EVIDENCE, test.replace(/[^\w-]+/g, '-').slice(0, 100));
   mkdirSync(folder, { recursive: true });
   const keep = async (file: string, ...args: string[]): Promise<string> => {
     const text = await kubectl(args, { timeout: 30_000 }).catch((error: Error) => error.message);

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 /** Where a run leaves what it saw: kubeconfig, measurements, evidence of failures. */
 export const RESULTS = join(import.meta.dirname, '..', 'results');
+/** For each failed test what the cluster looked like. */
+export const EVIDENCE = join(RESULTS, 'evidence');
 const FILE = join(RESULTS, 'measured.ndjson');
 
 interface Measured {
@@ -21,8 +23,10 @@ export function note(what: string, value: string): void {
   appendFileSync(FILE, `${JSON.stringify({ what, value } satisfies Measured)}\n`);
 }
 
-export function forgetMeasured(): void {
+/** Begins anew: what earlier runs saw is gone. */
+export function forgetResults(): void {
   rmSync(FILE, { force: true });
+  rmSync(EVIDENCE, { recursive: true, force: true });
 }
 
 /** The closing table; empty when nothing was measured. */

@@ -4,14 +4,22 @@ import { downCluster, upCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { buildPods, buildPostern, publish } from './images.ts';
 import { DATABASE_HOST, infraCa, ROLES, upInfra } from './infra.ts';
-import { forgetMeasured } from './measure.ts';
+import { forgetResults } from './measure.ts';
 import { requireTools } from './run.ts';
 
-const TOOLS = ['docker', 'kubectl', 'helm', 'git', 'tar', ...(process.env.KUBECONFIG === undefined ? ['kind'] : [])];
+const TOOLS = [
+  'docker',
+  'kubectl',
+  'helm',
+  'git',
+  'tar',
+  'openssl',
+  ...(process.env.KUBECONFIG === undefined ? ['kind'] : []),
+];
 
 /** Before all suites: a cluster, the images in it, and what the tests bring along. */
 export async function setup(project: TestProject): Promise<void> {
-  forgetMeasured();
+  forgetResults();
   await requireTools(TOOLS);
   const [postern, pods] = await Promise.all([
     step('the product’s image', buildPostern()),

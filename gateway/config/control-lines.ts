@@ -1,4 +1,4 @@
-import { type ControlDown, type GatewayReport, MAX_UP_LINE } from './control.ts';
+import { type ControlDown, type ControlUp, type GatewayReport, MAX_UP_LINE } from './control.ts';
 
 /** The other end does not keep to the contract: its stream ends. */
 export class ControlError extends Error {
@@ -53,7 +53,7 @@ function decode(bytes: Buffer): string {
   }
 }
 
-export function encodeLine(message: ControlDown | GatewayReport): Buffer {
+export function encodeLine(message: ControlDown | ControlUp): Buffer {
   return Buffer.from(`${JSON.stringify(message)}\n`);
 }
 
@@ -71,7 +71,7 @@ export function readDown(line: string): ControlDown | null {
 }
 
 /** As `readDown`. What a report says is copied field by field, so that nothing that is not looked at goes any further. */
-export function readUp(line: string): GatewayReport | null {
+export function readUp(line: string): ControlUp | null {
   const message = readMessage(line);
   if (message.type !== 'Report') return null;
   const { revision, sequence, refused, sessions, draining } = message;

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { CONTROL_BEAT, type ControlDown, type GatewayReport } from '../config/control.ts';
@@ -114,8 +115,8 @@ export class ControlClient {
 
   async #credentials(): Promise<Credentials> {
     const [ca, token] = await Promise.all([readText(this.#options.ca), readText(this.#options.token)]);
-    // Without a certificate in it node would trust all the authorities of the system (test: "an empty CA file").
-    if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw new Error(`${this.#options.ca} holds no certificate`);
+    // Of an empty file node makes that all authorities of the system are trusted (test: "an empty CA file").
+    if (!isCertificate(ca)) throw new Error(`${this.#options.ca} holds no certificate`);
     // What is no token must not become a header.
     if (!/^[\w.~+/=-]+$/.test(token.trim())) throw new Error(`${this.#options.token} holds no token`);
     return { ca, token: token.trim() };
@@ -131,6 +132,15 @@ export class ControlClient {
       // Where one replica has gone another may have come.
       if (!this.#looking) void this.#look();
     } else log.debug(fields, 'still no control stream to the operator');
+  }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    new X509Certificate(pem);
+    return true;
+  } catch {
+    return false;
   }
 }
 

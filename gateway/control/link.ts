@@ -98,7 +98,7 @@ export class Link {
 
   #down(reason: string, openedAt: number | null): void {
     this.#stream = null;
-    // The operator may end the former stream before it answers to the successor.
+    // Test: "that is still being reviewed when the old one ends".
     if (this.#closed || this.#successor !== null) return;
     if (openedAt !== null && performance.now() - openedAt >= HEALTHY) this.#failures = 0;
     const { backoff, random, onState } = this.#options;

@@ -18,7 +18,7 @@ export interface KnownServer {
   /** Names of roles that may log in. */
   readonly logins: ReadonlySet<string>;
   /** The user name by which the gateway logs in as one of its roles. */
-  login(role: string): string | undefined;
+  login(role: string): string;
   /** null: what it has is not known, so that nothing is said to be missing there. */
   contents(database: string): Promise<Contents | null>;
 }
@@ -79,9 +79,10 @@ function missingDatabases(policy: Policy, { databases }: KnownServer): Unmatched
 }
 
 function missingRole(policy: Policy, { logins, login }: KnownServer): Unmatched[] {
-  const name = policy.role === null ? undefined : login(policy.role);
-  if (name === undefined || logins.has(name)) return [];
-  return [of(policy, 'spec.role', `the server has no role ${name} that can log in`)];
+  if (policy.role === null || logins.has(login(policy.role))) return [];
+  // What a Secret holds, be it a user name, is shown to nobody (test: "a role that cannot log in").
+  const whose = `by the user name in the Secret of role ${policy.role}`;
+  return [of(policy, 'spec.role', `nobody can log in ${whose}: the server has no such role, or not WITH LOGIN`)];
 }
 
 async function deadRules(policy: Policy, server: KnownServer): Promise<Unmatched[]> {

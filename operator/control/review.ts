@@ -33,6 +33,8 @@ const REMEMBERED = 4096;
 /** Questions that wait for an answer: all, and those of one address. */
 const IN_FLIGHT = 32;
 const IN_FLIGHT_PER_ADDRESS = 8;
+/** Milliseconds until an answer is not waited for any more. */
+const PATIENCE = 5000;
 /** Rejected tokens of one address, before they are not even asked about, and how fast that is forgiven (milliseconds each). */
 const REJECTIONS = 10;
 const FORGIVEN = 6000;
@@ -80,12 +82,10 @@ export class TokenReviewer {
     const { kube, count, log } = this.#options;
     const { group, version, kind } = TOKEN_REVIEWS;
     try {
-      const answer = await kube.create(TOKEN_REVIEWS, {
-        apiVersion: `${group}/${version}`,
-        kind,
-        metadata: { name: '' },
-        spec: { token, audiences: [CONTROL_AUDIENCE] },
-      });
+      const spec = { token, audiences: [CONTROL_AUDIENCE] };
+      const review = { apiVersion: `${group}/${version}`, kind, metadata: { name: '' }, spec };
+      // Not behind the writes of a busy start: gateways that nobody hears hold those up.
+      const answer = await kube.create(TOKEN_REVIEWS, review, { timeout: PATIENCE, urgent: true });
       const caller = readCaller(answer.status, CONTROL_AUDIENCE);
       if (caller === null) return { kind: 'Rejected' };
       count('Accepted');

@@ -147,7 +147,7 @@ export interface Store<T extends KubeObject = KubeObject> {
   /**
    * Why the store cannot be taken for the whole truth: never listed, or the last list or watch failed (RBAC, CRD gone,
    * garbage, …). null: it can. A watch that is opened anew after a clean end or a lost connection leaves it null until
-   * an attempt at that has failed.
+   * an attempt at that has failed; then it is null again after a list, or when a watch has stood for a second.
    */
   readonly incomplete: string | null;
   get(namespace: string | null, name: string): T | undefined;

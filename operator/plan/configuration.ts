@@ -1,5 +1,6 @@
 import type { ConfigDocument } from '../../gateway/config/document.ts';
 import { checkDocument } from '../../gateway/config/load.ts';
+import { makeRevision } from '../../gateway/config/revision.ts';
 import type { Reason } from '../api/conditions.ts';
 import { MAX_CONFIG_BYTES, pack } from './children/config-map.ts';
 import { wantedPods } from './children/scaling.ts';
@@ -25,6 +26,9 @@ const MAX_OBJECTS = 4096;
 export function configure(input: GatewayInput): Configuration {
   const { document, problems } = compile({ ...input, pods: Math.max(1, wantedPods(input.gateway, input.workload)) });
   if (document === null) return { kind: 'Bad', reason: 'Invalid', message: describe(problems), problems };
+  const { revision } = makeRevision(document);
+  // Most plans are made because a pod has said something: what is published has been looked at before.
+  if (revision === input.published?.revision) return { kind: 'Good', document: input.published.document, revision };
   if (document.objects.length > MAX_OBJECTS) {
     const message = `${document.objects.length - 1} objects are attached, ${MAX_OBJECTS - 1} fit: use several gateways`;
     return { kind: 'Bad', reason: 'ConfigTooLarge', message, problems };

@@ -104,12 +104,19 @@ export function late(input: GatewayInput, behind: readonly PodView[], revision: 
     return no('ConfigNotConfirmed', `pods ${names} refuse the configuration: ${why}`);
   }
   const message = `not confirmed by pods ${names}`;
-  return patience(input) > 0 ? no('Progressing', message) : no('ConfigNotConfirmed', `${message}${hint(behind)}`);
+  return patience(input, revision) > 0
+    ? no('Progressing', message)
+    : no('ConfigNotConfirmed', `${message}${hint(behind)}`);
 }
 
-/** Milliseconds until a configuration that is on its way is late. */
-export function patience({ gateway, now }: GatewayInput): number {
-  return (since(gateway.status?.conditions, 'Programmed', 'False') ?? now) + PATIENCE - now;
+/**
+ * Milliseconds until a configuration that is on its way is late. It counts from when it was published, which its sequence
+ * tells: that another one was not in force long before is not its fault.
+ */
+export function patience({ gateway, published, now }: GatewayInput, revision: string): number {
+  if (published?.revision !== revision) return PATIENCE;
+  const failing = since(gateway.status?.conditions, 'Programmed', 'False') ?? now;
+  return Math.min(now, Math.max(failing, published.sequence)) + PATIENCE - now;
 }
 
 function hint(behind: readonly PodView[]): string {

@@ -29,7 +29,9 @@ export function plan(input: GatewayInput): GatewayPlan {
   const waits = [
     confirm(input, targetOf(input, configuration)).settles,
     expiry(input),
-    isUnderWay([program, ...attached.flatMap(({ conditions }) => conditions)]) ? patience(input) : null,
+    isUnderWay([program, ...attached.flatMap(({ conditions }) => conditions)])
+      ? patience(input, targetOf(input, configuration))
+      : null,
   ].filter((wait): wait is number => wait !== null && wait > 0);
   return {
     children: publish === null ? [] : children(input, publish),

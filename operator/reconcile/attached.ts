@@ -18,7 +18,7 @@ const OWN_OF_REQUEST = new Set(['Pending', 'Approved', 'Denied', 'Expired', 'Wit
 /** A gateway that is not in an incomplete cache may be there all the same. */
 const LOOK_AGAIN = 2_000;
 /** The gateways are looked at because of the same change, and are soon done: what is on its way is not told before. */
-const PATIENCE = 1_000;
+const PATIENCE = 2_000;
 
 /** Writes the status of AccessPolicies or MaskingRules (`namespace/name`): what their gateways made of them. */
 export function createAttachedController<T extends Policy | Mask>(

@@ -24,13 +24,16 @@ export interface Controllers {
   replan(): void;
 }
 
+/** Most of the time they wait for the API server, which bounds by itself what it takes at once. */
+const WORKERS = 16;
+
 /** One controller per kind, each the only writer of what it writes. */
 export function createControllers(options: ControllersOptions): Controllers {
   const { client, world, log, hooks, listeners } = options;
   const { caches } = world;
   const book = new AttachmentBook();
   const controller = (name: string, reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>): Controller =>
-    new Controller({ name, reconcile, log, hooks: hooks(name) });
+    new Controller({ name, reconcile, log, hooks: hooks(name), workers: WORKERS });
   const policies = controller('accesspolicy', createAttachedController(client, caches.policies, world, book));
   const masks = controller('maskingrule', createAttachedController(client, caches.masks, world, book));
   const requests = controller('accessrequest', createRequestController(client, world));

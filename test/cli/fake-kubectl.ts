@@ -57,7 +57,7 @@ export function fakeKubectl(): FakeKubectl {
     put,
     calls: () => readFileSync(join(directory, 'calls'), 'utf8'),
     postern: (args, { input = '', path = `${join(directory, 'bin')}:/usr/bin:/bin` } = {}) =>
-      run(PLUGIN, args, input, { ...process.env, PATH: path }),
+      run(PLUGIN, args, input, { env: { ...process.env, PATH: path } }),
     remove: () => rmSync(directory, { recursive: true }),
   };
 }

@@ -11,7 +11,7 @@ import { renderDuration, renderTable } from '../../cli/table.ts';
 import type { OpenSession } from '../../gateway/telemetry/admin-socket.ts';
 import { type GatewayProcess, groupPolicy, rule, startGatewayProcess } from '../kit/gateway-process.ts';
 import { type Postgres, startPostgres } from '../kit/postgres.ts';
-import { postern } from './postern.ts';
+import { MAIN, postern, run } from './postern.ts';
 
 const ROLE = { name: 'app', password: 'app-secret' };
 const READERS = groupPolicy('readers', {
@@ -123,6 +123,19 @@ describe('a gateway', () => {
     expect(await gateway.ended).toBe(0);
     expect((await local('sessions')).err).toContain('no gateway listens on');
   });
+});
+
+test('loads nothing of the gateway, whose memory it shares', async () => {
+  const root = new URL('../../', import.meta.url).pathname;
+  const readable = ['cli/', 'operator/api/closest.ts', 'package.json'];
+  const node = ['--permission', ...readable.map((file) => `--allow-fs-read=${root}${file}`)];
+  const { err } = await run(MAIN, ['local', 'sessions', '--socket', '/nowhere/admin.sock'], '', { node });
+  expect(err).toBe(
+    "postern local: no gateway listens on /nowhere/admin.sock: run this in the gateway's pod, or name its --admin-socket with --socket\n",
+  );
+  expect((await run(MAIN, ['explain', '--help'], '', { node })).err).toContain(
+    'Access to this API has been restricted',
+  );
 });
 
 describe('what is wrong is said in a sentence', () => {

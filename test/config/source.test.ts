@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -214,6 +215,22 @@ describe('watchDocument', () => {
     }
     swapping = false;
     await swaps;
+  });
+
+  it('document and sequence come of one mount, where the swap is between the two', async () => {
+    for (const n of ['..1', '..2']) await mkdir(join(directory, n));
+    // Reading the old document takes until somebody writes to the pipe; its sequence is gone already.
+    execFileSync('mkfifo', [join(directory, '..1', 'config.json')]);
+    await writeFile(join(directory, '..2', 'config.json'), 'new');
+    await writeFile(join(directory, '..2', 'sequence'), '2');
+    await symlink('..1', join(directory, '..data'));
+    await symlink(join('..data', 'config.json'), join(directory, 'config.json'));
+    const reading = readMounted(join(directory, 'config.json'));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await symlink('..2', join(directory, '..data_tmp'));
+    await rename(join(directory, '..data_tmp'), join(directory, '..data'));
+    await writeFile(join(directory, '..1', 'config.json'), 'old');
+    expect(await reading).toEqual({ bytes: Buffer.from('new'), sequence: 2 });
   });
 
   it.each([['x'], ['-1'], ['1e3'], ['99999999999999999'], ['']])('a sequence "%s" is none', async (written) => {

@@ -226,7 +226,7 @@ describe('the keeper of the Secret', () => {
 });
 
 describe('a running server', () => {
-  const WAIT = { timeout: 5000, interval: 10 };
+  const WAIT = { timeout: 15_000, interval: 10 };
   let stage: Stage;
 
   afterEach(async () => {
@@ -240,6 +240,16 @@ describe('a running server', () => {
     socket.destroy();
     return new X509Certificate(raw).toString().trim();
   };
+
+  it('lets nobody in before it has a certificate', async () => {
+    stage = await new Stage().open();
+    const { server, report } = await stage.replica({}, null);
+    const { client } = stage.gateway(server.port);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect([client.open, stage.cluster.reviews]).toEqual([0, []]);
+    server.use(stage.certificate);
+    await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
+  });
 
   it('takes a new certificate without a restart: open streams go on, new ones get it', async () => {
     stage = await new Stage().open();

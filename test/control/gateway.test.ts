@@ -20,7 +20,7 @@ interface Whole {
 let whole: Whole;
 let sequence = 1_000;
 
-async function open(): Promise<Whole> {
+async function open(secrets: Readonly<Record<string, string>> = {}): Promise<Whole> {
   const stage = await new Stage().open();
   stage.certificate = await issueAll(['localhost'], Date.now());
   await stage.writeCa(stage.certificate.ca);
@@ -28,6 +28,7 @@ async function open(): Promise<Whole> {
   const replica = await stage.replica({ beat: CONTROL_BEAT });
   let base: ConfigDocument | null = null;
   const world = await startWorld({
+    secrets,
     change: (document) => {
       base = { ...document, limits: { ...document.limits, drain: 1500 } };
       return base;
@@ -156,6 +157,18 @@ describe('a gateway with an operator', () => {
     await dba.end();
     await publish({});
     await vi.waitFor(() => expect(replica.report()?.findings).toEqual([]), WAIT);
+  });
+});
+
+describe('a role that cannot log in', () => {
+  it('is found, and its user name is told to nobody', async () => {
+    whole = await open({ 'app_rw/username': 'somebody_secret', 'analyst_ro/username': 'analyst_ro' });
+    await vi.waitFor(() => expect(whole.replica.report()?.findings).toHaveLength(1), WAIT);
+    const [finding] = whole.replica.report()!.findings;
+    expect(finding).toMatchObject({ kind: 'AccessPolicy', name: 'dbas', path: 'spec.role' });
+    expect(JSON.stringify(finding)).not.toContain('somebody_secret');
+    await whole.world.stop();
+    await whole.stage.close();
   });
 });
 

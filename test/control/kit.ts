@@ -16,7 +16,7 @@ import { exampleDocument } from '../config/fixture.ts';
 
 export const HOST = 'postern-control.postern.svc';
 export const NAMES = serviceNames('postern-control', 'postern');
-export const GATEWAY = { namespace: 'shop', gateway: 'orders' } as const;
+const GATEWAY = { namespace: 'shop', gateway: 'orders' } as const;
 /** For tests that wait for three missed ones; a busy machine misses so short ones now and then by itself. */
 export const SHORT = { beat: 100 } as const;
 const BEAT = 1000;
@@ -203,7 +203,10 @@ export class Stage {
   }
 
   /** A replica of the operator that gateways can dial. */
-  async replica(options: Partial<ControlServerOptions> = {}): Promise<Replica> {
+  async replica(
+    options: Partial<ControlServerOptions> = {},
+    certificate: Issued | null = this.certificate,
+  ): Promise<Replica> {
     const documents = new FakeDocuments();
     const metrics = new FakeMetrics();
     const server = await startControlServer({
@@ -218,7 +221,7 @@ export class Stage {
       ...options,
     });
     this.atEnd(() => server.close());
-    server.use(this.certificate);
+    if (certificate !== null) server.use(certificate);
     const report = () => server.reports.of(GATEWAY.namespace, GATEWAY.gateway).get(POD.uid)?.report;
     return { server, documents, metrics, report };
   }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { nth, POD, published, Stage } from './kit.ts';
 
-const WAIT = { timeout: 5000, interval: 10 };
+const WAIT = { timeout: 15_000, interval: 10 };
 
 describe('a gateway and an operator', () => {
   let stage: Stage;
@@ -42,7 +42,7 @@ describe('a gateway and an operator', () => {
       const document = published(nth(n), n);
       from = performance.now();
       documents.publish(document);
-      await vi.waitFor(() => expect(config.sequence).toBe(n), { timeout: 5000, interval: 1 });
+      await vi.waitFor(() => expect(config.sequence).toBe(n), { timeout: 15_000, interval: 1 });
     }
     await vi.waitFor(() => expect(report()?.sequence).toBe(100), WAIT);
     expect(taken).toHaveLength(100);

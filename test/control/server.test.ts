@@ -8,7 +8,7 @@ import { Outlet } from '../../operator/control/outlet.ts';
 import { type FakePod, nth, POD, published, type Replica, SHORT, Stage, statusOf } from './kit.ts';
 import { call, REPORT, tlsTo } from './raw.ts';
 
-const WAIT = { timeout: 5000, interval: 10 };
+const WAIT = { timeout: 15_000, interval: 10 };
 const OTHER: FakePod = { ...POD, name: 'billing-1', uid: 'uid-2', serviceAccount: 'billing', gateway: 'billing' };
 const STRANGER: FakePod = { ...POD, name: 'web-1', uid: 'uid-3', serviceAccount: 'web', gateway: null };
 

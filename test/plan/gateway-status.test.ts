@@ -3,12 +3,18 @@ import { MAX_CONFIG_BYTES } from '../../operator/plan/children/config-map.ts';
 import { plan } from '../../operator/plan/plan.ts';
 import type { GatewayInput, PodView } from '../../operator/plan/types.ts';
 import { gateway, policy } from '../operator/manifests.ts';
-import { condition, fresh, known, MINUTE, NOW, pod, report, running, says, settled, stored } from './kit.ts';
+import { condition, fresh, known, MINUTE, NOW, pod, report, running, SETTLED, says, settled, stored } from './kit.ts';
 
 /** Settled, with the status that was written an hour ago, and then something happens. */
 function then(change: (input: GatewayInput) => Partial<GatewayInput>, from: Partial<GatewayInput> = {}): GatewayInput {
   const input = known(settled(from));
   return { ...input, ...change(input) };
+}
+
+/** The new configuration is in the ConfigMap, and all is as it was else; the status is from then. */
+function published(input: GatewayInput, at: number): GatewayInput {
+  const next = { ...input, published: plan({ ...input, now: at }).publish, earlier: [input.published!] };
+  return known(next, at);
 }
 
 const old = { ...policy('old'), metadata: { name: 'old', namespace: 'shop', generation: 1 } };
@@ -172,7 +178,7 @@ describe('Programmed', () => {
     [
       'it has been on its way for a minute',
       () =>
-        known(
+        published(
           then(() => changed),
           NOW - MINUTE,
         ),
@@ -180,12 +186,26 @@ describe('Programmed', () => {
     ],
     [
       'pods without a stream for a minute',
-      () =>
-        known(
-          then((input) => ({ ...changed, pods: input.pods.map((one) => ({ ...one, report: null })) })),
-          NOW - MINUTE,
-        ),
+      () => {
+        const silent = then((input) => ({ ...changed, pods: input.pods.map((one) => ({ ...one, report: null })) }));
+        return published(silent, NOW - MINUTE);
+      },
       'False ConfigNotConfirmed: not confirmed by pods orders-a, orders-b: they have no control stream; their logs say why',
+    ],
+    [
+      'what has only now been published is not late, however long something else was wrong',
+      () =>
+        published(
+          {
+            ...known(
+              then(() => ({ policies: [broken] })),
+              NOW - 30 * MINUTE,
+            ),
+            ...changed,
+          },
+          NOW - 1000,
+        ),
+      'False Progressing: not confirmed by pods orders-a, orders-b',
     ],
     [
       'pods refuse it',
@@ -414,7 +434,7 @@ describe('status', () => {
     const input = then(() => changed);
     const begun = condition(input, 'Programmed');
     expect(begun).toMatchObject({ status: 'False', lastTransitionTime: '2026-11-26T09:00:00Z' });
-    const later = known(input, NOW - 2 * MINUTE);
+    const later = published(input, NOW - 2 * MINUTE);
     expect(condition(later, 'Programmed')).toMatchObject({
       reason: 'ConfigNotConfirmed',
       lastTransitionTime: '2026-11-26T08:58:00Z',
@@ -456,9 +476,9 @@ describe('what the plan does', () => {
 
   test('the sequence stays with the revision and grows with each other one, whatever the clock says', () => {
     const input = then(() => ({}));
-    expect(plan({ ...input, now: NOW + MINUTE }).publish!.sequence).toBe(NOW);
+    expect(plan({ ...input, now: NOW + MINUTE }).publish!.sequence).toBe(SETTLED);
     expect(plan({ ...input, ...changed, now: NOW + MINUTE }).publish!.sequence).toBe(NOW + MINUTE);
-    expect(plan({ ...input, ...changed, now: NOW - MINUTE }).publish!.sequence).toBe(NOW + 1);
+    expect(plan({ ...input, ...changed, now: SETTLED - MINUTE }).publish!.sequence).toBe(SETTLED + 1);
     const unread = { ...input.published!, sequence: 0 };
     expect(plan({ ...input, published: unread, now: NOW + MINUTE }).publish!.sequence).toBe(NOW + MINUTE);
   });
@@ -469,7 +489,7 @@ describe('what the plan does', () => {
     [
       'after half of that',
       () =>
-        known(
+        published(
           then(() => changed),
           NOW - MINUTE / 2,
         ),

@@ -8,6 +8,8 @@ import { gateway as gatewayManifest } from '../operator/manifests.ts';
 
 export const NOW = Date.UTC(2026, 10, 26, 9, 0, 0);
 export const MINUTE = 60_000;
+/** When what is settled was published. */
+export const SETTLED = NOW - 60 * MINUTE;
 
 const CLUSTER = {
   issuer: 'https://kubernetes.default.svc.cluster.local',
@@ -90,7 +92,7 @@ export function running(name: string, { document, revision }: Published, change:
 /** The input after everything in its plan has been done, and all pods have said so. */
 export function settled(change: Partial<GatewayInput> = {}): GatewayInput {
   const input = fresh(change);
-  const published = plan(input).publish!;
+  const published = plan({ ...input, now: SETTLED }).publish!;
   const replicas = input.gateway.spec.autoscaling?.minReplicas ?? input.gateway.spec.replicas;
   const names = Array.from({ length: replicas }, (_, i) => `orders-${'abcdefghij'[i]}`);
   return {
@@ -110,7 +112,7 @@ export function settled(change: Partial<GatewayInput> = {}): GatewayInput {
 }
 
 /** The same, with the status that the plan itself wrote at `at`. */
-export function known(input: GatewayInput, at: number = NOW - 60 * MINUTE): GatewayInput {
+export function known(input: GatewayInput, at: number = SETTLED): GatewayInput {
   const { status } = plan({ ...input, now: at });
   return { ...input, gateway: { ...input.gateway, status } };
 }

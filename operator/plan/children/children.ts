@@ -1,7 +1,7 @@
 import { childNames } from '../names.ts';
 import type { Child, GatewayInput, Published } from '../types.ts';
 import { child } from './child.ts';
-import { configMap, pack } from './config-map.ts';
+import { configMap } from './config-map.ts';
 import { networkPolicy } from './network-policy.ts';
 import { autoscaler, disruptionBudget } from './scaling.ts';
 import { services } from './services.ts';
@@ -10,13 +10,14 @@ import { workload } from './workload.ts';
 /** Everything that makes a gateway run a document, in the order in which it is to be applied. */
 export function children(
   { gateway, installation }: Pick<GatewayInput, 'gateway' | 'installation'>,
-  { document, sequence }: Published,
+  publish: Published,
 ): readonly Child[] {
+  const { document } = publish;
   return [
     child(gateway, 'v1', 'ServiceAccount', childNames(gateway).serviceAccount, {
       automountServiceAccountToken: false,
     }),
-    configMap(gateway, pack(document), sequence, installation.control.ca),
+    configMap(gateway, publish, installation.control.ca),
     ...services(gateway, document),
     networkPolicy(gateway, document),
     workload(gateway, document, installation),

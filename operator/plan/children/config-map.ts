@@ -3,7 +3,7 @@ import { canonicalJson } from '../../../gateway/config/canonical.ts';
 import { SEQUENCE_KEY } from '../../../gateway/config/control.ts';
 import type { ConfigDocument } from '../../../gateway/config/document.ts';
 import { childNames } from '../names.ts';
-import type { Child, GatewayInput } from '../types.ts';
+import type { Child, GatewayInput, Published } from '../types.ts';
 import { child } from './child.ts';
 
 export const DOCUMENT_KEY = 'config.json.gz';
@@ -17,21 +17,25 @@ export const MAX_CONFIG_BYTES = 1024 * 1024 - 16 * 1024;
 const OS_BYTE = 9;
 const OS_UNKNOWN = 255;
 
+const packed = new WeakMap<ConfigDocument, Buffer>();
+
 /** The canonical bytes of a document, gzipped; the same document gives the same bytes. */
 export function pack(document: ConfigDocument): Buffer {
+  const before = packed.get(document);
+  if (before !== undefined) return before;
   const bytes = gzipSync(canonicalJson(document), { level: 9 });
   bytes[OS_BYTE] = OS_UNKNOWN;
+  packed.set(document, bytes);
   return bytes;
 }
 
 export function configMap(
   gateway: GatewayInput['gateway'],
-  packed: Buffer,
-  sequence: number,
+  { document, sequence }: Published,
   controlCa: string,
 ): Child {
   return child(gateway, 'v1', 'ConfigMap', childNames(gateway).config, {
-    binaryData: { [DOCUMENT_KEY]: packed.toString('base64') },
+    binaryData: { [DOCUMENT_KEY]: pack(document).toString('base64') },
     data: { [CA_KEY]: controlCa, [SEQUENCE_KEY]: String(sequence) },
   });
 }
