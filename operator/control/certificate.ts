@@ -21,7 +21,7 @@ const LEAF_LIFE = 90 * DAY;
 /** Clocks of nodes differ. */
 const BACKDATED = 3_600_000;
 
-/** Every name by which pods may know a Service. */
+/** Every name by which pods may know a Service; the first is the one that gateways dial. */
 export function serviceNames(service: string, namespace: string): readonly string[] {
   const inNamespace = `${service}.${namespace}`;
   return [`${inNamespace}.svc`, service, inNamespace, `${inNamespace}.svc.cluster.local`];

@@ -11,7 +11,10 @@ export interface Inspection {
 
 const GOOD: Inspection = { due: 'Nothing', usable: true, problem: null };
 
-/** Judges what the Secret holds. What somebody else issues (no key of the authority) is never to be made anew here. */
+/**
+ * Judges what the Secret holds, by the name that gateways dial (the first) and others by which pods may know the Service.
+ * What somebody else issues (no key of the authority) is never to be made anew here.
+ */
 export function inspect(issued: Issued, names: readonly string[], now: number): Inspection {
   const authorities = authoritiesOf(issued, now);
   if (typeof authorities === 'string')
@@ -20,6 +23,8 @@ export function inspect(issued: Issued, names: readonly string[], now: number): 
   if (typeof leaf === 'string')
     return { due: issued.caKey === null ? 'Nothing' : 'Leaf', usable: false, problem: leaf };
   if (issued.caKey === null) return GOOD;
+  // Of an earlier version: it serves until the leader has renewed it, or the first new replica would never be ready.
+  if (lacking(leaf, names).length > 0) return { ...GOOD, due: 'Leaf' };
   if (passed(leaf, now) > 2 / 3) return { ...GOOD, due: 'Leaf' };
   // Only beside a young certificate: what the new authority signs first comes when gateways have known it for weeks.
   if (passed(authorities[0]!, now) > 2 / 3 && passed(leaf, now) < 1 / 3) return { ...GOOD, due: 'Authority' };
@@ -64,8 +69,12 @@ function leafOf(
   // Others may put authorities in between, which only those who dial can judge.
   if (caKey !== null && !trusted.some((one) => leaf.verify(one.publicKey)))
     return 'tls.crt is signed by none of ca.crt';
-  const lacking = names.filter((name) => leaf.checkHost(name, { subject: 'never' }) === undefined);
-  return lacking.length > 0 ? `tls.crt does not name ${lacking.join(', ')}` : leaf;
+  const [dialled] = lacking(leaf, names.slice(0, 1));
+  return dialled === undefined ? leaf : `tls.crt does not name ${dialled}`;
+}
+
+function lacking(leaf: X509Certificate, names: readonly string[]): readonly string[] {
+  return names.filter((name) => leaf.checkHost(name, { subject: 'never' }) === undefined);
 }
 
 /** How much of its life has passed, 0 to 1. */

@@ -85,6 +85,13 @@ describe('a serving certificate', () => {
     const spoiled = await spoil(await issueAll(NAMES, NOW));
     expect(inspect(spoiled, NAMES, NOW)).toEqual({ due, usable: false, problem: expect.any(String) });
   });
+
+  it('one of an earlier version, with fewer names, serves until it is renewed', async () => {
+    const [dialled] = NAMES;
+    const old = await issueAll([dialled!], NOW);
+    expect(inspect(old, NAMES, NOW)).toEqual({ due: 'Leaf', usable: true, problem: null });
+    expect(inspect({ ...old, caKey: null }, NAMES, NOW)).toEqual({ due: 'Nothing', usable: true, problem: null });
+  });
 });
 
 /** One Secret of an API server. */
