@@ -112,10 +112,11 @@ export class Elector {
     }
   }
 
-  /** A leader that could not renew tries again sooner; candidates come at different times. */
+  /** A leader that could not renew tries again sooner; candidates come at different times, and soon after it has gone. */
   #pause(renewed: boolean): number {
-    if (this.#renewedAt !== null) return renewed ? RETRY_PERIOD : RETRY_PERIOD / 2;
-    return RETRY_PERIOD * (1 + (this.#options.random ?? Math.random)() / 5);
+    const soon = RETRY_PERIOD / 2;
+    if (this.#renewedAt !== null) return renewed ? RETRY_PERIOD : soon;
+    return soon * (1 + (this.#options.random ?? Math.random)() / 5);
   }
 
   /** Whether the lease is ours for another while. */

@@ -36,6 +36,7 @@ export class Fleet {
   readonly #pods = new Map<string, SimulatedPod>();
   #directory = '';
   #timer: NodeJS.Timeout | undefined;
+  #working: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(options: FleetOptions) {
@@ -44,7 +45,7 @@ export class Fleet {
 
   async start(): Promise<this> {
     this.#directory = await mkdtemp(path.join(os.tmpdir(), 'postern-fleet-'));
-    void this.#again();
+    this.#again();
     return this;
   }
 
@@ -56,14 +57,17 @@ export class Fleet {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    await this.#working;
     for (const pod of this.#pods.values()) pod.close();
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #again(): Promise<void> {
+  #again(): void {
     // While the API server is away a cluster does nothing either.
-    await this.#work().catch(() => undefined);
-    if (!this.#stopped) this.#timer = setTimeout(() => void this.#again(), 100);
+    this.#working = this.#work().catch(() => undefined);
+    void this.#working.then(() => {
+      if (!this.#stopped) this.#timer = setTimeout(() => this.#again(), 100);
+    });
   }
 
   async #work(): Promise<void> {
