@@ -13,27 +13,22 @@ export async function askForUnmatched(document: ConfigDocument, secrets: SecretS
   const silent = { info() {}, warn() {} };
   const catalog = new Catalog({ connect: (name) => upstream.connectCatalog(name), log: silent });
   const named = new Set(document.policies.flatMap(({ databases }) => databases));
-  const [first = 'postgres'] = named;
   const contents = async (database: string) => {
     try {
       return contentsOf(await catalog.ensure(database));
     } catch (error) {
       // A policy for every database means those that the gateway can read; one that it names has to be among them.
       if (!named.has(database)) return NOTHING;
-      throw unreadable(database, error);
+      throw new CommandError(`database ${database} cannot be read: ${(error as Error).message}`);
     }
   };
   try {
-    const known = await askServer(upstream, first).catch((error: unknown) => {
-      throw unreadable(first, error);
+    const known = await askServer(upstream, document).catch((error: unknown) => {
+      throw new CommandError(`the server cannot be asked: ${(error as Error).message}`);
     });
     const login = (role: string) => upstream.credentials(role).username;
     return await findUnmatched(document, { ...known, login, contents });
   } finally {
     await catalog.close();
   }
-}
-
-function unreadable(database: string, error: unknown): CommandError {
-  return new CommandError(`database ${database} cannot be read: ${(error as Error).message}`);
 }

@@ -4,7 +4,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import type { GatewayReport } from './config/control.ts';
 import type { Revision } from './config/document.ts';
 import { type Contents, findUnmatched, type KnownServer } from './policy/unmatched.ts';
-import { askServer, contentsOf, NOTHING } from './server-contents.ts';
+import { askServer, contentsOf, isNoEntry, NOTHING } from './server-contents.ts';
 import type { UpstreamAccess } from './upstream-access.ts';
 
 export interface FindingsOptions {
@@ -23,9 +23,6 @@ const WHILE_FOUND = 300_000;
 const AFTER_FAILURE = 60_000;
 /** Databases whose catalogues are read for policies that speak of every one. */
 const MAX_DATABASES = 32;
-/** The catalogue role gets no connection to a database: invalid or forbidden ones. */
-const NO_ENTRY: ReadonlySet<string> = new Set(['3D000', '28000', '42501', '55000']);
-
 /** What policies name and the live database lacks: looked for when either changes, beside the sessions' own work. */
 export class Findings {
   readonly #options: FindingsOptions;
@@ -90,8 +87,7 @@ export class Findings {
 
   async #find(document: Revision['document'], revision: string): Promise<GatewayReport['findings']> {
     const { upstream, catalog } = this.#options;
-    const first = document.policies.flatMap(({ databases }) => databases)[0] ?? 'postgres';
-    const { databases, logins } = await askServer(upstream, first);
+    const { databases, logins } = await askServer(upstream, document);
     const atHand = (name: string) => (catalog.last(name) === undefined ? 1 : 0);
     const server: KnownServer = {
       databases: databases.toSorted((a, b) => atHand(a) - atHand(b)),
@@ -113,7 +109,7 @@ export class Findings {
     try {
       return contentsOf(await this.#options.catalog.ensure(database));
     } catch (error) {
-      if (!NO_ENTRY.has(String((error as { readonly code?: unknown }).code))) return null;
+      if (!isNoEntry(error)) return null;
       names.add(database);
       return NOTHING;
     }

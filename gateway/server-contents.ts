@@ -1,5 +1,7 @@
+import type pg from 'pg';
 import type { CatalogRelation } from './catalog/relations.ts';
 import type { CatalogSnapshot } from './catalog/snapshot.ts';
+import type { ConfigDocument } from './config/document.ts';
 import { matches, type RelationPattern } from './policy/patterns.ts';
 import type { Contents, KnownServer } from './policy/unmatched.ts';
 import type { UpstreamAccess } from './upstream-access.ts';
@@ -8,12 +10,22 @@ const DATABASES = `SELECT datname AS name FROM pg_catalog.pg_database
   WHERE datallowconn AND NOT datistemplate ORDER BY datname`;
 const ROLES = 'SELECT rolname AS name FROM pg_catalog.pg_roles WHERE rolcanlogin';
 
-/** Asks a server for its databases and for the roles that may log in. */
+/** The catalogue role gets no connection to a database: it is not there, or closed to that role. */
+const NO_ENTRY: ReadonlySet<string> = new Set(['3D000', '28000', '42501', '55000']);
+
+/** Whether a connection could not be had, or a catalogue read, for that reason. */
+export function isNoEntry(error: unknown): boolean {
+  const { code, cause } = (error ?? {}) as { readonly code?: unknown; readonly cause?: { readonly code?: unknown } };
+  return NO_ENTRY.has(String(code)) || NO_ENTRY.has(String(cause?.code));
+}
+
+/** Asks a server for its databases and for the roles that may log in, in the first database that lets us in. */
 export async function askServer(
   upstream: UpstreamAccess,
-  database: string,
+  { policies }: Pick<ConfigDocument, 'policies'>,
 ): Promise<Pick<KnownServer, 'databases' | 'logins'>> {
-  const client = await upstream.connectCatalog(database);
+  const named = new Set(policies.flatMap(({ databases }) => databases));
+  const client = await enter(upstream, [...named, 'postgres', 'template1']);
   try {
     // What is written without a schema is the server's own, whatever the role's search_path is.
     await client.query("SET search_path = ''; SET statement_timeout = '10s'");
@@ -21,6 +33,15 @@ export async function askServer(
     return { databases: await names(DATABASES), logins: new Set(await names(ROLES)) };
   } finally {
     await client.end().catch(() => {});
+  }
+}
+
+async function enter(upstream: UpstreamAccess, [first, ...others]: readonly string[]): Promise<pg.Client> {
+  try {
+    return await upstream.connectCatalog(first!);
+  } catch (error) {
+    if (others.length === 0 || !isNoEntry(error)) throw error;
+    return await enter(upstream, others);
   }
 }
 

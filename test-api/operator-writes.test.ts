@@ -20,7 +20,7 @@ let full: Json;
 let read: Json;
 beforeAll(async () => {
   api = await startApiServer();
-  stage = await Stage.open({ api, namespaces: ['writes'] });
+  stage = await Stage.open({ api, namespaces: ['writes'], everywhere: true });
   operator = await stage.operator();
   gateway = stage.here(gatewayYaml());
   full = stage.here(gatewayYaml(FULL_GATEWAY), 'full');

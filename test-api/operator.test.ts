@@ -270,6 +270,21 @@ test.each([
   await stage.becomes(ours, 'Ready', 'True', undefined, 40_000);
 });
 
+test('a gateway that is made anew waits until what the former one left is gone', async () => {
+  const again = stage.here(gatewayYaml({ replicas: 1 }), 'again');
+  await stage.apply(again);
+  await stage.becomes(again, 'Ready', 'True');
+  const left = await children(again);
+  await stage.http.must(pathOf(again), { method: 'DELETE' });
+  await stage.apply(again);
+  const { status } = await stage.becomes(again, 'Stalled', 'True', 'ApplyFailed');
+  expect(status.conditions.at(-1).message).toContain('Deployment/again');
+  // As the garbage collector does.
+  for (const child of left) await stage.http.must(pathOf(child), { method: 'DELETE' });
+  await stage.becomes(again, 'Ready', 'True');
+  expect(names(await children(again))).toEqual(names(left));
+});
+
 test('in all this the operator has asked for nothing that it may not have', async () => {
   expect(await operator.metric('rest_client_requests_total')).toBeGreaterThan(100);
   for (const code of ['401', '403'])

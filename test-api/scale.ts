@@ -181,7 +181,7 @@ function total(writes: Readonly<Record<string, number>>): number {
 
 const api = await startApiServer();
 try {
-  const stage = await Stage.open({ api, namespaces: [NAMESPACE] });
+  const stage = await Stage.open({ api, namespaces: [NAMESPACE], everywhere: true });
   const lines = await measure(stage);
   await stage.close();
   const access = inCluster ? '' : ' (by a kubeconfig, which costs 50 MiB)';

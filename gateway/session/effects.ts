@@ -25,8 +25,8 @@ function applyOwn(s: SessionState, raw: RawStatement, text: string): Undo[] {
 }
 
 /**
- * What EXECUTE and FETCH run, and what that runs in its turn; undefined: not known here. Test: "what EXECUTE hides
- * under Any is noted".
+ * What EXECUTE and FETCH run, and what that runs in its turn; undefined: not known here. Test: "what became of a name
+ * under Any by EXECUTE of an EXECUTE of them".
  */
 function ranBy(names: Names, raw: RawStatement): (PreparedStatement | undefined)[] {
   const found = new Set<PreparedStatement | undefined>();

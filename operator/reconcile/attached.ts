@@ -41,8 +41,9 @@ export function createAttachedController<T extends Policy | Mask>(
       waiting.delete(key);
       return DONE;
     }
-    if (world.caches.gateways.store.incomplete !== null) return { kind: 'Done', requeueAfter: LOOK_AGAIN };
     const { cached, newest } = found;
+    if (world.caches.incompleteIn(newest.metadata.namespace) !== null)
+      return { kind: 'Done', requeueAfter: LOOK_AGAIN };
     const { gateways, complete } = attachmentsOf(newest, world, book);
     const status = planAttached({ object: newest, gateways, now: world.now() });
     const settled = complete && !isOnItsWay(status);

@@ -2,7 +2,7 @@ import type { AccessPolicy, AccessRequest, MaskingRule, PostgresGateway } from '
 import type { Log } from '../kube/log.ts';
 import { Reflector, type ReflectorHooks } from '../kube/reflector.ts';
 import type { IndexFunction } from '../kube/store.ts';
-import type { KubeClient, KubeMeta, KubeObject, Resource, Source } from '../kube/types.ts';
+import type { KubeClient, KubeMeta, KubeObject, Resource, Source, Store } from '../kube/types.ts';
 import { GATEWAY_LABEL } from '../plan/names.ts';
 import { joinSources } from './join.ts';
 import { type Pod, reducePod } from './pods.ts';
@@ -29,6 +29,8 @@ export interface Caches {
   readonly children: ReadonlyMap<string, Source>;
   /** All of them. */
   readonly all: readonly Source[];
+  /** Why what concerns one namespace is not all seen; null: it is. What is wrong in another says nothing of it. */
+  incompleteIn(namespace: string): string | null;
 }
 
 export interface CacheOptions {
@@ -49,6 +51,7 @@ export function openCaches(options: CacheOptions): {
   readonly stop: () => Promise<void>;
 } {
   const reflectors: Reflector<KubeObject>[] = [];
+  const stores: { readonly namespace: string | null; readonly store: Store }[] = [];
   const open = <T extends KubeObject>(resource: Resource, how: How<T> = {}): Source<T> => {
     const namespaces = options.namespaces.length === 0 ? [null] : options.namespaces;
     const sources = namespaces.map((namespace) => {
@@ -57,11 +60,16 @@ export function openCaches(options: CacheOptions): {
       const { client, log, hooks } = options;
       const reflector = new Reflector<T>({ client, resource, selection, log, hooks, ...rest });
       reflectors.push(reflector as unknown as Reflector<KubeObject>);
+      stores.push({ namespace, store: reflector.store as unknown as Store });
       return reflector;
     });
     return joinSources(resource, namespaces, sources);
   };
-  const caches = sourcesOf(open);
+  const incompleteIn = (namespace: string): string | null => {
+    const here = stores.filter((each) => each.namespace === null || each.namespace === namespace);
+    return here.find(({ store }) => store.incomplete !== null)?.store.incomplete ?? null;
+  };
+  const caches = { ...sourcesOf(open), incompleteIn };
   return {
     caches,
     start: () => {
@@ -80,7 +88,9 @@ interface How<T extends KubeObject> {
   readonly pageSize?: number;
 }
 
-function sourcesOf(open: <T extends KubeObject>(resource: Resource, how?: How<T>) => Source<T>): Caches {
+function sourcesOf(
+  open: <T extends KubeObject>(resource: Resource, how?: How<T>) => Source<T>,
+): Omit<Caches, 'incompleteIn'> {
   const gateways = open<Gateway>(GATEWAYS, { transform: withoutEcho });
   const policies = open<Policy>(POLICIES, { indexes: { gateway: targets }, transform: withoutEcho });
   const masks = open<Mask>(MASKS, { indexes: { gateway: targets }, transform: withoutEcho });

@@ -29,8 +29,8 @@ export interface World {
 
 /** Why no plan can be made of a gateway now; null: one can. A plan from half of the truth could take rules away. */
 export function gapFor({ caches, clusterIssuer, installation }: World, gateway: Gateway): string | null {
-  const source = caches.all.find(({ store }) => store.incomplete !== null);
-  if (source !== undefined) return source.store.incomplete;
+  const incomplete = caches.incompleteIn(gateway.metadata.namespace);
+  if (incomplete !== null) return incomplete;
   if (installation() === null) return 'the control port has no certificate yet';
   const issuers = gateway.spec.identity?.issuers ?? [];
   if (clusterIssuer() === null && issuers.some(({ kubernetes }) => kubernetes !== undefined))

@@ -23,6 +23,8 @@ export interface StageOptions {
   readonly api: ApiServerAddress;
   /** Namespaces that the operator watches; it lives in `postern-` and the first of them. */
   readonly namespaces: readonly [string, ...string[]];
+  /** It watches all others as well. */
+  readonly everywhere?: boolean;
   /** Pods that make nothing of new documents while this says so. */
   readonly deaf?: () => boolean;
 }
@@ -36,10 +38,10 @@ export class Stage {
   #operators: OperatorProcess[] = [];
 
   private constructor(options: StageOptions) {
-    const { api, namespaces, deaf } = options;
+    const { api, namespaces, everywhere, deaf } = options;
     this.#options = options;
     this.http = openHttp(api.url, api.ca, api.adminToken);
-    this.installation = { namespace: `postern-${namespaces[0]}`, watched: namespaces };
+    this.installation = { namespace: `postern-${namespaces[0]}`, watched: everywhere === true ? [] : namespaces };
     this.fleet = new Fleet({
       http: this.http,
       namespaces,

@@ -48,9 +48,9 @@ test.each<[string, object, string, string]>([
   ],
   ['a policy that only records', object([condition('Ready', 'True', 'Shadow')]), 'Healthy', ''],
   [
-    'pods have not confirmed',
+    'pods have not confirmed for a minute',
     object([condition('Ready', 'False', 'ConfigNotConfirmed', 'orders-1 has not')]),
-    'Progressing',
+    'Degraded',
     'orders-1 has not',
   ],
   ['a certificate that is on its way', object([condition('Ready', 'False', 'CertificateNotReady')]), 'Progressing', ''],
@@ -70,6 +70,18 @@ test.each<[string, object, string, string]>([
     'spec.role: no such role',
   ],
   ['stuck', object([condition('Ready', 'False', 'RolloutStuck')]), 'Degraded', ''],
+  [
+    'an operator that cannot do its work, also on a generation that it has not got to',
+    object([condition('Ready', 'True', 'Ready'), condition('Stalled', 'True', 'ApplyFailed', 'exceeded quota')], 1),
+    'Degraded',
+    'exceeded quota',
+  ],
+  [
+    'a name in a policy that the database lacks: in force all the same',
+    object([condition('Ready', 'True', 'Ready'), condition('ResolvedRefs', 'False', 'TargetNotFound')]),
+    'Healthy',
+    '',
+  ],
   [
     'a rule that this gateway cannot enforce',
     object([condition('Ready', 'False', 'PartiallyProgrammed')]),

@@ -76,6 +76,12 @@ describe('explain', () => {
     expect(code).toBe(0);
   });
 
+  test('what is no table is told with its kind, and a function in FROM needs no rule about relations', async () => {
+    const { code, out } = await explain(['SELECT * FROM orders, generate_series(1, 2)']);
+    expect(out).toContain('public.orders Select; pg_catalog.generate_series Select (function)');
+    expect(code).toBe(0);
+  });
+
   test('a denied one among others: its rule and message, exit code 1', async () => {
     const { code, out } = await explain(['SELECT 1; DELETE FROM orders; SELECT f(1)']);
     expect(out).toContain('denied by AccessPolicy shop/analysts, rule never-unbounded');

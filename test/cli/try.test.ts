@@ -44,6 +44,7 @@ beforeAll(async () => {
   for (let i = 0; i < 3; i++) await analyst.query(`SELECT item FROM orders WHERE id = ${i}`);
   await analyst.query('SELECT item FROM orders WHERE id = $1', [7]);
   await analyst.query('SELECT relname FROM pg_class LIMIT 1');
+  await analyst.query('SELECT o.id FROM orders o, generate_series(1, 2)');
   await analyst.query('UPDATE orders SET amount = 1 WHERE id IN (1, 2, 3, 4)');
   await analyst.query('PREPARE p AS SELECT count(*) FROM orders');
   await analyst.query('EXECUTE p');

@@ -131,11 +131,11 @@ describe('a gateway with an operator', () => {
     const named = policy('named', 'analyst', 'analyst_ro', [
       rule('r', { statements: ['Select'], relations, functions }),
     ]);
-    await publish({ masks, policies: [{ ...named, databases: ['postgres', 'shop'] }, DBA] });
-    const place = 'database postgres or shop';
+    await publish({ masks, policies: [{ ...named, databases: ['shop', 'postgres'] }, DBA] });
+    const place = 'database shop or postgres';
     const own = { kind: 'AccessPolicy', namespace: 'shop', name: 'named' };
     const expected = [
-      { ...own, path: 'spec.databases[1]', message: 'the server has no database shop' },
+      { ...own, path: 'spec.databases[0]', message: 'the server has no database shop' },
       { ...own, path: 'spec.rules[0].relations[1]', message: `"public.later" matches no relation of ${place}` },
       { ...own, path: 'spec.rules[0].relations[3]', message: `""SECRET".*" matches no relation of ${place}` },
       { ...own, path: 'spec.rules[0].functions[1]', message: `"public.wipe(int)" is no function of ${place}` },
