@@ -95,7 +95,8 @@ async function main(call: ReturnType<typeof readCall>): Promise<void> {
   });
   watchDocument(call.config, config, { signal: stop.signal });
   const { ports, adminPort, peersPort } = gateway;
-  log.info({ listeners: Object.fromEntries(ports), adminPort, peersPort, revision: config.current.revision }, 'ready');
+  const listeners = [...ports].map(([name, port]) => ({ name, port }));
+  log.info({ listeners, adminPort, peersPort, revision: config.current.revision }, 'ready');
   const signal = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
   });

@@ -18,9 +18,6 @@ export interface Operator {
   stop(): Promise<void>;
 }
 
-/** Labels of the operator's own pods, as the chart has them. */
-const POD_LABELS = { 'app.kubernetes.io/name': 'postern', 'app.kubernetes.io/component': 'operator' };
-
 /** Starts everything: caches and the control port at once, the controllers when this replica leads. */
 export async function startOperator(call: Call, log: Logger): Promise<Operator> {
   const foundation = await layFoundation(call, log);
@@ -117,6 +114,6 @@ function installation(call: Call, { current }: CertificateKeeper): Installation 
   if (current === null) return null;
   const { image, imagePullPolicy, imagePullSecrets, controlService, controlPort, namespace } = call;
   const address = `${controlService}.${namespace}.svc:${controlPort}`;
-  const control = { address, ca: current.ca, namespace, podLabels: POD_LABELS };
+  const control = { address, ca: current.ca };
   return { image, imagePullPolicy, imagePullSecrets, control };
 }

@@ -14,16 +14,18 @@ const BASES: readonly string[] = [POSTGRES_IMAGE, 'node:24-bookworm-slim'];
 const POD_SOURCES = ['e2e/pod', 'test/kit/issuer.ts', 'package.json'];
 const POD_DEPENDENCIES = ['pg', 'oidc-provider', 'jose'];
 
-/** `12 digits of the commit`, and of what was changed since. */
+/** What the product's image is made of. */
+const IMAGE_SOURCES = ['Dockerfile', '.dockerignore', 'package-lock.json', 'crds', 'gateway', 'operator', 'cli'];
+
+/** 12 digits of the commit, and of what was changed of the image's sources since. */
 async function treeTag(directory: string): Promise<string> {
-  const commit = (await run('git', ['-C', directory, 'rev-parse', '--short=12', 'HEAD'])).trim();
-  const changed = await run('git', ['-C', directory, 'status', '--porcelain']);
+  const git = (...args: string[]): Promise<string> => run('git', args, { cwd: directory });
+  const commit = (await git('rev-parse', '--short=12', 'HEAD')).trim();
+  const changed = await git('status', '--porcelain', '--untracked-files=all', '--', ...IMAGE_SOURCES);
   if (changed === '') return commit;
-  const diff = await run('git', ['-C', directory, 'diff', 'HEAD']);
-  const fresh = await run('bash', ['-c', 'git ls-files -o --exclude-standard -z | xargs -0r sha256sum'], {
-    cwd: directory,
-  });
-  return `${commit}-${createHash('sha256').update(`${changed}${diff}${fresh}`).digest('hex').slice(0, 8)}`;
+  const list = 'git ls-files -z --cached --others --exclude-standard -- "$@" | xargs -0r sha256sum 2>&1 || true';
+  const sums = await run('bash', ['-c', list, 'bash', ...IMAGE_SOURCES], { cwd: directory });
+  return `${commit}-${createHash('sha256').update(sums).digest('hex').slice(0, 8)}`;
 }
 
 /** Builds the product's image from a checkout; gives its name. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Held, hold } from '../kit/agent.ts';
 import { becomes } from '../kit/conditions.ts';
 import { consistently, eventually } from '../kit/eventually.ts';
-import { killPod } from '../kit/faults.ts';
+import { freeze, killPod } from '../kit/faults.ts';
 import { apply, get, kubectl } from '../kit/kubectl.ts';
 import { analysts, policyObject } from '../kit/manifests.ts';
 import { measure } from '../kit/measure.ts';
@@ -57,6 +57,27 @@ describe('the operator fails, the gateways go on', () => {
     expect(elapsed).toBeLessThan(25_000);
     await change();
     await programmed();
+    await works();
+  });
+
+  test('the leader freezes: another leads, and it steps aside when it thaws', async () => {
+    const old = await led();
+    const thaw = await freeze(old);
+    const start = Date.now();
+    try {
+      await eventually('another leads', async () => ((await leader()) === old.metadata.name ? undefined : true));
+      const elapsed = Date.now() - start;
+      measure('leader frozen to another leader', elapsed);
+      expect(elapsed).toBeLessThan(25_000);
+      await works();
+    } finally {
+      await thaw();
+    }
+    await eventually('it has ended', async () => {
+      const { status } = await get(SYSTEM, 'pod', old.metadata.name);
+      return status.containerStatuses[0].restartCount > old.status.containerStatuses[0].restartCount ? true : undefined;
+    });
+    expect(await leader()).not.toBe(old.metadata.name);
     await works();
   });
 

@@ -33,13 +33,8 @@ export function decide(effective: EffectivePolicies, facts: Facts, now: number):
 
 type Denial = Omit<Decision & { readonly verdict: 'Deny' }, 'shadow'>;
 
-function deny(
-  by: Deciding | null,
-  message: string,
-  hint: string,
-  more: { detail?: string | null; alert?: boolean } = {},
-): Denial {
-  return { verdict: 'Deny', by, message, hint, detail: more.detail ?? null, alert: more.alert ?? false };
+function deny(by: Deciding | null, message: string, hint: string, alert = false): Denial {
+  return { verdict: 'Deny', by, message, hint, detail: null, alert };
 }
 
 function outsideWindow(restricting: readonly Policy[], now: number): Denial | null {
@@ -87,7 +82,7 @@ function denied(policy: Policy, rule: Rule, unit: Unit): Denial {
     { policy: nameOf(policy), rule: rule.name },
     `denied by AccessPolicy ${nameOf(policy)}, rule ${rule.name}: ${describeUnit(unit)}${kinship(rule, unit)}`,
     rule.message ?? 'Ask the people who keep this policy if you need it.',
-    { detail: rule.message, alert: rule.alert },
+    rule.alert,
   );
 }
 

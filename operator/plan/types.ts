@@ -24,12 +24,7 @@ export interface Installation {
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   readonly imagePullSecrets: readonly string[];
   /** The headless Service of the operator's control port, as `host:port`, and the CA of its certificate in PEM. */
-  readonly control: {
-    readonly address: string;
-    readonly ca: string;
-    readonly namespace: string;
-    readonly podLabels: Readonly<Record<string, string>>;
-  };
+  readonly control: { readonly address: string; readonly ca: string };
 }
 
 /** A pod of the gateway's workload, and what it reported over the control stream (null: no stream). */

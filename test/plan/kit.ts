@@ -23,8 +23,6 @@ const INSTALLATION: GatewayInput['installation'] = {
   control: {
     address: 'postern-control.postern.svc:8443',
     ca: '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n',
-    namespace: 'postern',
-    podLabels: { 'app.kubernetes.io/name': 'postern' },
   },
 };
 
