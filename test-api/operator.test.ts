@@ -172,6 +172,10 @@ test('what hands have changed is put right, in each child', async () => {
       5_000,
     );
   }
+  // Also what somebody claims as a manager of fields.
+  const deployment = { ...DEPLOYMENT, metadata: { name: 'orders', namespace: 'main' } };
+  await apply(stage.http, { ...deployment, spec: { replicas: 9 } }, 'rival');
+  await until(async () => (await stage.get(deployment)).spec.replicas === 2);
   await stage.becomes(gateway, 'Ready', 'True');
 });
 
