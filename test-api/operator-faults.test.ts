@@ -120,6 +120,12 @@ test('a quota that is used up: said on the gateway, and over when there is room'
     return await until(async () => /exceeded quota/.test(await message()), undefined, 2_000).catch(() => false);
   });
   expect(await message()).toContain('configmaps');
+  // Who is there already is not held up: edits and what is withdrawn count.
+  const second = stage.here(policyYaml('second'));
+  await stage.apply(second);
+  await stage.becomes(second, 'Ready', 'True');
+  await stage.http.must(pathOf(second), { method: 'DELETE' });
+  await until(async () => (await stage.get(gateway)).status.attached.accessPolicies === 1);
   await stage.http.must(pathOf(quota), { method: 'DELETE' });
   await stage.becomes(crowded, 'Ready', 'True', undefined, 60_000);
   expect(await stage.condition(crowded, 'Stalled')).toBeUndefined();
@@ -137,10 +143,17 @@ test('what the API server does not take of a child is said on the gateway', asyn
 
 test('a namespace that is being deleted holds nobody else up', async () => {
   const doomed = { ...gatewayYaml(), metadata: { name: 'orders', namespace: 'doomed' } };
-  await stage.apply(doomed);
+  const [deny, allow] = ['deny', 'allow'].map((name) => policyYaml(name, {}, 'doomed'));
+  await stage.apply(doomed, deny!, allow!);
   await stage.becomes(doomed, 'Ready', 'True');
-  await stage.http.must('/api/v1/namespaces/doomed', { method: 'DELETE' });
+  await stage.becomes(deny!, 'Ready', 'True');
   const config = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'orders-config', namespace: 'doomed' } };
+  const { binaryData } = await stage.get(config);
+  await stage.http.must('/api/v1/namespaces/doomed', { method: 'DELETE' });
+  // As the namespace controller deletes: one after the other, in any order. Nobody has withdrawn a policy.
+  await stage.http.must(pathOf(deny!), { method: 'DELETE' });
+  await stage.becomes(doomed, 'Stalled', 'True', 'IncompleteView');
+  expect((await stage.get(config)).binaryData).toEqual(binaryData);
   await stage.http.must(pathOf(config), { method: 'DELETE' });
   await stage.becomes(doomed, 'Stalled', 'True', 'ApplyFailed');
   // What goes at last are the operator's own rights there.

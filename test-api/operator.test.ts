@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { gatewayYaml, maskYaml, policyYaml } from '../test/operator/manifests.ts';
 import { apply, merge, pathOf } from './kit/objects.ts';
@@ -16,8 +17,14 @@ let gateway: Json;
 let read: Json;
 let hide: Json;
 let deaf = false;
+let stuck: string | null = null;
 beforeAll(async () => {
-  stage = await Stage.open({ api: inject('apiServer'), namespaces: ['main'], deaf: () => deaf });
+  stage = await Stage.open({
+    api: inject('apiServer'),
+    namespaces: ['main'],
+    deaf: () => deaf,
+    stuck: (kind) => kind === stuck,
+  });
   operator = await stage.operator();
   gateway = stage.here(gatewayYaml());
   read = stage.here(policyYaml('read'));
@@ -229,7 +236,14 @@ test('what is wanted no more is removed', async () => {
   const [deployment] = await stage.list('apps/v1', 'Deployment');
   await until(async () => (await stage.get({ ...DEPLOYMENT, metadata: deployment.metadata })).spec.replicas === 2);
   const claimed = stage.here(gatewayYaml({ audit: { spool: { volumeClaimTemplate: {} } } }));
+  stuck = 'StatefulSet';
   await stage.apply(claimed);
+  await until(async () => names(await children(gateway)).includes('StatefulSet/orders'));
+  // Where the new pods do not get on, the old ones serve.
+  await until(async () => (await stage.condition(gateway, 'Ready'))?.message.includes('0 of 2 are up to date'));
+  await sleep(1_000);
+  expect(names(await children(gateway))).toContain('Deployment/orders');
+  stuck = null;
   const stateful = ALL.map((name) => name.replace('Deployment/', 'StatefulSet/')).sort();
   await until(async () => names(await children(gateway)).join() === stateful.join());
   await stage.apply(gateway);
@@ -285,8 +299,23 @@ test('a gateway that is made anew waits until what the former one left is gone',
   expect(names(await children(again))).toEqual(names(left));
 });
 
+/** Names that dashboards know. */
+const METRICS = [
+  'controller_runtime_reconcile_total',
+  'controller_runtime_reconcile_errors_total',
+  'controller_runtime_reconcile_time_seconds_count',
+  'workqueue_depth',
+  'leader_election_master_status',
+  'postern_control_streams',
+  'postern_event_loop_delay_seconds',
+  'postern_gateway_condition',
+];
+
 test('in all this the operator has asked for nothing that it may not have', async () => {
-  expect(await operator.metric('rest_client_requests_total')).toBeGreaterThan(100);
+  expect(await operator.metric('rest_client_requests_total')).toBeGreaterThan(50);
+  for (const name of METRICS) expect(await operator.metric(name), name).not.toBeNaN();
+  expect(await operator.metric('postern_config_propagation_seconds_count')).toBeGreaterThan(0);
+  expect(await operator.metric('postern_reflector_missed_changes_total')).toBe(0);
   for (const code of ['401', '403'])
     expect(await operator.metric('rest_client_requests_total', `code="${code}"`)).toBe(0);
 });

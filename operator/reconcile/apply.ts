@@ -61,11 +61,15 @@ export async function handOver(client: KubeClient, handover: GatewayPlan['handov
   await client.apply(resourceOf(kind), handover as unknown as KubeObject, options);
 }
 
-/** Removes what the gateway owns and its plan does not want any more. */
+/** Of these a gateway has one; while it changes from one to the other the old pods serve until the new ones do. */
+const WORKLOADS = new Set(['Deployment', 'StatefulSet']);
+
+/** Removes what the gateway owns and its plan does not want any more; a former workload only if the new one `serves`. */
 export async function prune(
   { client, caches, log }: Applier,
   gateway: Gateway,
   children: readonly Child[],
+  serves: boolean,
 ): Promise<void> {
   const { name, namespace } = gateway.metadata;
   const wanted = new Set(children.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
@@ -73,6 +77,7 @@ export async function prune(
     for (const object of store.byIndex('gateway', `${namespace}/${name}`)) {
       const key = `${kind}/${object.metadata.name}`;
       const { uid, deletionTimestamp } = object.metadata;
+      if (WORKLOADS.has(kind) && !serves) continue;
       if (wanted.has(key) || deletionTimestamp !== undefined || ownerOf(object, gateway) !== 'Ours') continue;
       await client.delete({ resource: resourceOf(kind), namespace, name: object.metadata.name }, uid ? { uid } : {});
       log.info({ kind, namespace, name: object.metadata.name }, 'Removed');

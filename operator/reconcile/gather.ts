@@ -46,7 +46,7 @@ export function gather(world: World, gateway: Gateway, live: LiveChildren): Gate
   const heard = reports.of(namespace, name);
   const names = childNames(gateway);
   const configMap = live.ours.get(`ConfigMap/${names.config}`);
-  const workload = live.ours.get(`${isStateful(gateway.spec) ? 'StatefulSet' : 'Deployment'}/${names.workload}`);
+  const workload = workloadOf(gateway, live);
   const pods = caches.pods.store
     .byIndex('gateway', key)
     // A pod of another account may bear any label; it is none of ours.
@@ -72,7 +72,21 @@ export function gather(world: World, gateway: Gateway, live: LiveChildren): Gate
   };
 }
 
+function workloadOf(gateway: Gateway, live: LiveChildren): KubeObject | undefined {
+  const kind = isStateful(gateway.spec) ? 'StatefulSet' : 'Deployment';
+  return live.ours.get(`${kind}/${childNames(gateway).workload}`);
+}
+
+/** Whether pods of the workload that the manifest wants serve, so that a former one of another kind may go. */
+export function workloadServes(gateway: Gateway, live: LiveChildren): boolean {
+  const found = workloadOf(gateway, live);
+  const { replicas } = (found?.spec ?? {}) as { readonly replicas?: number };
+  const { readyReplicas = 0 } = (found?.status ?? {}) as WorkloadStatus;
+  return readyReplicas > 0 || replicas === 0;
+}
+
 interface WorkloadStatus {
+  readonly readyReplicas?: number;
   readonly observedGeneration?: number;
   readonly replicas?: number;
   readonly updatedReplicas?: number;

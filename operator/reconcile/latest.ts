@@ -33,9 +33,11 @@ export class Latest {
     return cached;
   }
 
-  /** Whether this version of an object came of our last write. */
+  /** Whether this version of an object, which the cache has now, came of our last write; asked once. */
   wrote(key: string, { metadata }: KubeObject): boolean {
-    return this.#written.get(key)?.object.metadata.resourceVersion === metadata.resourceVersion;
+    const ours = this.#written.get(key)?.object.metadata.resourceVersion === metadata.resourceVersion;
+    if (ours) this.#written.delete(key);
+    return ours;
   }
 
   /** Takes what the API server answered to a write; `cached` as the cache held it before. */
@@ -43,7 +45,17 @@ export class Latest {
     const before = cached?.metadata.resourceVersion;
     if (before === answer.metadata.resourceVersion) return;
     const { managedFields: _, ...metadata } = answer.metadata as KubeObject['metadata'] & { managedFields?: unknown };
+    this.#written.delete(key);
     this.#written.set(key, { before, object: { ...answer, metadata }, at: this.#now() });
+    this.#forgetOld();
+  }
+
+  /** Thousands of objects are written at a start: none is kept for longer than it is of use. */
+  #forgetOld(): void {
+    for (const [key, { at }] of this.#written) {
+      if (this.#now() - at < FORGET) return;
+      this.#written.delete(key);
+    }
   }
 }
 

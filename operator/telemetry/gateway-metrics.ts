@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { GatewayMetrics } from '../reconcile/gateways.ts';
+import type { GatewayMetrics } from '../reconcile/attempt.ts';
 
 /** Upper bounds in seconds: a document is in force in less than one, or waits for pods. */
 const PROPAGATION = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800];

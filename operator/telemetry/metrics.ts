@@ -3,7 +3,7 @@ import { measureEventLoop } from '../../gateway/telemetry/event-loop.ts';
 import type { ControlMetrics } from '../control/inputs.ts';
 import { createKubeMetrics, type KubeMetrics } from '../kube/metrics.ts';
 import type { Source } from '../kube/types.ts';
-import type { GatewayMetrics } from '../reconcile/gateways.ts';
+import type { GatewayMetrics } from '../reconcile/attempt.ts';
 import { controlMetrics } from './control-metrics.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 

@@ -21,10 +21,14 @@ export interface FleetOptions {
   readonly ports: () => readonly number[];
   /** How many documents a pod takes in before it ignores further ones; default: all. */
   readonly deaf?: () => boolean;
+  /** Workloads whose pods do not get on; default: none. */
+  readonly stuck?: (kind: string) => boolean;
 }
 
+const WORKLOADS = ['Deployment', 'StatefulSet'] as const;
+
 /**
- * Plays what a cluster does with the operator's Deployments: makes pods of them, as ready as pods get, each with a
+ * Plays what a cluster does with the operator's Deployments and StatefulSets: makes pods of them, as ready as pods get, each with a
  * stream to every operator over which it confirms what it is sent. The pods are objects, and the gateway's own client.
  */
 export class Fleet {
@@ -66,34 +70,39 @@ export class Fleet {
     const { http, namespaces } = this.#options;
     for (const pod of this.#pods.values()) pod.follow(this.#options.ports());
     for (const namespace of namespaces) {
-      const { items } = await http.must(collection('apps/v1', 'Deployment', namespace));
-      const ours = items.filter((each: Any) => each.metadata.labels?.['postern.dev/gateway'] !== undefined);
-      await each(ours, (deployment) => this.#roll(deployment));
+      const lists = await Promise.all(
+        WORKLOADS.map(async (kind) =>
+          (await http.must(collection('apps/v1', kind, namespace))).items.map((item: Any) => ({ kind, ...item })),
+        ),
+      );
+      const ours: Any[] = lists.flat().filter(({ metadata }) => metadata.labels?.['postern.dev/gateway'] !== undefined);
+      await each(ours, (workload) => this.#roll(workload));
       const there = new Set(ours.map(({ metadata }: Any) => metadata.uid));
       for (const pod of this.#pods.values())
-        if (pod.namespace === namespace && !there.has(pod.deployment)) await this.#remove(pod);
+        if (pod.namespace === namespace && !there.has(pod.workload)) await this.#remove(pod);
     }
   }
 
   /** One step of a rollout: new pods first, the old ones go when those are there. */
-  async #roll({ metadata, spec, status }: Any): Promise<void> {
+  async #roll({ kind, metadata, spec, status }: Any): Promise<void> {
+    if (this.#options.stuck?.(kind) === true) return;
     const template = createHash('sha256').update(JSON.stringify(spec.template)).digest('hex').slice(0, 8);
-    const all = [...this.#pods.values()].filter(({ deployment }) => deployment === metadata.uid);
+    const all = [...this.#pods.values()].filter(({ workload }) => workload === metadata.uid);
     const fresh = all.filter((pod) => pod.template === template);
-    for (let i = fresh.length; i < spec.replicas; i++) await this.#add(metadata, spec.template, template);
+    for (let i = fresh.length; i < spec.replicas; i++) await this.#add(metadata, withClaims(spec), template);
     for (const pod of all.filter((each) => each.template !== template)) await this.#remove(pod);
     for (const pod of fresh.slice(spec.replicas)) await this.#remove(pod);
     const counts = { replicas: spec.replicas, updatedReplicas: spec.replicas, readyReplicas: spec.replicas };
     const wanted = { observedGeneration: metadata.generation, ...counts };
     const current = Object.entries(wanted).every(([name, value]) => (status?.[name] ?? 0) === value);
-    const path = `${collection('apps/v1', 'Deployment', metadata.namespace)}/${metadata.name}/status`;
+    const path = `${collection('apps/v1', kind, metadata.namespace)}/${metadata.name}/status`;
     if (!current) await merge(this.#options.http, path, { status: { ...wanted, availableReplicas: spec.replicas } });
   }
 
-  async #add(deployment: Any, template: Any, hash: string): Promise<void> {
+  async #add(workload: Any, template: Any, hash: string): Promise<void> {
     const { http, operator } = this.#options;
-    const { namespace } = deployment;
-    const name = `${deployment.name.slice(0, 40)}-${hash}-${Math.random().toString(36).slice(2, 7)}`;
+    const { namespace } = workload;
+    const name = `${workload.name.slice(0, 40)}-${hash}-${Math.random().toString(36).slice(2, 7)}`;
     const pods = collection('v1', 'Pod', namespace);
     const metadata = { ...template.metadata, name, namespace };
     const made = await http.must(pods, { method: 'POST', body: { ...template, metadata } });
@@ -123,7 +132,7 @@ export class Fleet {
       name,
       namespace,
       gateway,
-      deployment: deployment.uid,
+      workload: workload.uid,
       template: hash,
       files,
       host: `postern-control.${operator}.svc`,
@@ -145,6 +154,12 @@ export class Fleet {
   }
 }
 
+/** The template of a pod, with a volume for each claim that a StatefulSet makes. */
+function withClaims({ template, volumeClaimTemplates = [] }: Any): Any {
+  const claims = volumeClaimTemplates.map(({ metadata }: Any) => ({ name: metadata.name, emptyDir: {} }));
+  return { ...template, spec: { ...template.spec, volumes: [...template.spec.volumes, ...claims] } };
+}
+
 /** Several at a time, as controllers do. */
 async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const left = [...items];
@@ -158,7 +173,7 @@ interface PodOptions {
   readonly name: string;
   readonly namespace: string;
   readonly gateway: string;
-  readonly deployment: string;
+  readonly workload: string;
   readonly template: string;
   readonly files: { readonly ca: string; readonly token: string };
   readonly host: string;
@@ -172,7 +187,7 @@ class SimulatedPod {
   readonly name: string;
   readonly namespace: string;
   readonly gateway: string;
-  readonly deployment: string;
+  readonly workload: string;
   readonly template: string;
   readonly #options: PodOptions;
   readonly #clients = new Map<number, ControlClient>();
@@ -181,12 +196,12 @@ class SimulatedPod {
   #report: GatewayReport;
 
   constructor(options: PodOptions) {
-    const { name, namespace, gateway, deployment, template, mounted } = options;
+    const { name, namespace, gateway, workload, template, mounted } = options;
     this.#options = options;
     this.name = name;
     this.namespace = namespace;
     this.gateway = gateway;
-    this.deployment = deployment;
+    this.workload = workload;
     this.template = template;
     this.#report = this.#take(mounted.document, mounted.sequence)!;
   }

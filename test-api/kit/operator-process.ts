@@ -12,7 +12,7 @@ import { type OwnedProcess, startOwned } from './process.ts';
 export interface OperatorProcess extends OwnedProcess {
   readonly name: string;
   readonly controlPort: number;
-  /** The value of a metric, summed over its labels; `labels` as they are written in the exposition. */
+  /** The value of a metric, summed over its labels, NaN where there is none; `labels` as they are in the exposition. */
   metric(name: string, ...labels: readonly string[]): Promise<number>;
   isLeader(): Promise<boolean>;
   isReady(): Promise<boolean>;
@@ -121,9 +121,9 @@ async function untilReady(operator: OperatorProcess): Promise<void> {
 }
 
 function sum(exposition = '', name: string, labels: readonly string[]): number {
-  return exposition
-    .split('\n')
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+  const lines = exposition.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+  if (lines.length === 0) return Number.NaN;
+  return lines
     .filter((line) => labels.every((label) => line.includes(label)))
     .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }

@@ -27,6 +27,8 @@ export interface StageOptions {
   readonly everywhere?: boolean;
   /** Pods that make nothing of new documents while this says so. */
   readonly deaf?: () => boolean;
+  /** Workloads whose pods do not get on while this says so. */
+  readonly stuck?: (kind: string) => boolean;
 }
 
 /** Operators, a fleet that plays the cluster, and one namespace in which a test works. */
@@ -38,7 +40,7 @@ export class Stage {
   #operators: OperatorProcess[] = [];
 
   private constructor(options: StageOptions) {
-    const { api, namespaces, everywhere, deaf } = options;
+    const { api, namespaces, everywhere, deaf, stuck } = options;
     this.#options = options;
     this.http = openHttp(api.url, api.ca, api.adminToken);
     this.installation = { namespace: `postern-${namespaces[0]}`, watched: everywhere === true ? [] : namespaces };
@@ -48,6 +50,7 @@ export class Stage {
       operator: this.installation.namespace,
       ports: () => this.#operators.map(({ controlPort }) => controlPort),
       ...(deaf !== undefined && { deaf }),
+      ...(stuck !== undefined && { stuck }),
     });
   }
 
