@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
-import { openAdmin } from '../gateway/telemetry/admin.ts';
+import { type Check, openAdmin } from '../gateway/telemetry/admin.ts';
 import type { Call } from './call.ts';
 import { serviceNames } from './control/certificate.ts';
 import { CertificateKeeper } from './control/keeper.ts';
 import { type Foundation, layFoundation } from './foundation.ts';
 import { Elector } from './kube/leader.ts';
 import type { Installation } from './plan/types.ts';
+import type { Caches } from './reconcile/caches.ts';
 import { followClusterIssuer } from './reconcile/cluster-issuer.ts';
 import { type Controllers, createControllers } from './reconcile/controllers.ts';
 import { History } from './reconcile/history.ts';
@@ -49,16 +50,7 @@ export async function startOperator(call: Call, log: Logger): Promise<Operator> 
     control.use(certificate);
     controllers.replan();
   });
-  const synced = (): string | null => {
-    const source = caches.all.find(({ store }) => !store.hasSynced);
-    return source === undefined ? null : `${source.store.resource.plural}: ${source.store.incomplete}`;
-  };
-  const certified = (): string | null => (keeper.current === null ? 'there is no certificate yet' : null);
-  const ready = [
-    { name: 'caches', check: synced },
-    { name: 'control', check: certified },
-  ];
-  const admin = await openAdmin({ port: call.adminPort, live: [], ready, metrics });
+  const admin = await openAdmin({ port: call.adminPort, live: [], ready: readiness(caches, keeper), metrics });
   foundation.start();
   keeper.start(ended.signal);
   elector.start();
@@ -73,6 +65,19 @@ export async function startOperator(call: Call, log: Logger): Promise<Operator> 
       await admin.close();
     },
   };
+}
+
+/** Ready, leader or not: what a gateway asks for can be answered. */
+function readiness(caches: Caches, keeper: CertificateKeeper): readonly Check[] {
+  const synced = (): string | null => {
+    const source = caches.all.find(({ store }) => !store.hasSynced);
+    return source === undefined ? null : `${source.store.resource.plural}: ${source.store.incomplete}`;
+  };
+  const certified = (): string | null => (keeper.current === null ? 'there is no certificate yet' : null);
+  return [
+    { name: 'caches', check: synced },
+    { name: 'control', check: certified },
+  ];
 }
 
 /** The controllers, and what they are told of the world besides the caches. */
