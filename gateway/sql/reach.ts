@@ -78,13 +78,17 @@ function restricts(node: unknown, target: Target, negated: boolean, depth: numbe
   if (typed?.type === 'SubLink' && typed.fields.subLinkType === 'EXISTS_SUBLINK') {
     return existsRestricts(typed.fields, target, negated, depth);
   }
-  if (typed?.type !== 'BoolExpr') return concerns(node, target) || (!negated && neverTrue(node, target));
+  if (typed?.type !== 'BoolExpr') return concerns(node, target) || neverTrue(negated ? negation(node) : node, target);
   const args = list(typed.fields.args);
   if (typed.fields.boolop === 'NOT_EXPR') return restricts(args[0], target, !negated, depth + 1);
   const everyArm = (typed.fields.boolop === 'OR_EXPR') !== negated;
   return everyArm
     ? args.every((arg) => restricts(arg, target, negated, depth + 1))
     : args.some((arg) => restricts(arg, target, negated, depth + 1));
+}
+
+function negation(node: unknown): unknown {
+  return { BoolExpr: { boolop: 'NOT_EXPR', args: [node] } };
 }
 
 function concerns(node: unknown, target: Target): boolean {
