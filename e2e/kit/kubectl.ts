@@ -82,6 +82,12 @@ export async function restrictedNamespace(name: string): Promise<void> {
   await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
 }
 
+/** Deletes the namespaces of all suites; `wait`: until they are gone. */
+export async function removeSites(wait: boolean): Promise<void> {
+  const options = ['-l', 'postern-e2e=site', `--wait=${wait}`, '--timeout=90s'];
+  await kubectl(['delete', 'namespace', ...options], { timeout: 100_000 });
+}
+
 /** What the command said on stderr when it must fail; throws when it does not. */
 export async function refusal(attempt: Promise<string>): Promise<string> {
   const outcome = await attempt.then(

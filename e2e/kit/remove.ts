@@ -1,4 +1,4 @@
-import { find, kubectl, remove } from './kubectl.ts';
+import { find, kubectl, remove, removeSites } from './kubectl.ts';
 import { helm, SYSTEM } from './operator.ts';
 
 /** The custom resources' definitions, in the order of crds/. */
@@ -13,6 +13,6 @@ export async function removeEverything(): Promise<void> {
   }
   for (const crd of CRDS) await remove(null, 'crd', crd);
   await remove(null, 'namespace', SYSTEM);
-  await kubectl(['delete', 'namespace', '-l', 'postern-e2e=site', '--timeout=90s'], { timeout: 100_000 });
+  await removeSites(true);
   await kubectl(['delete', 'clusterrole,clusterrolebinding', '-l', 'app.kubernetes.io/name=postern']);
 }

@@ -121,7 +121,7 @@ describe('who owns what', () => {
     await apply({
       apiVersion: 'apps/v1',
       kind: 'Deployment',
-      metadata: { name, namespace: NAMESPACE, labels: { whose: 'a stranger' } },
+      metadata: { name, namespace: NAMESPACE, labels: { whose: 'stranger' } },
       spec: {
         replicas: 0,
         selector: { matchLabels: { app: name } },
@@ -155,7 +155,9 @@ describe('who owns what', () => {
   });
 
   test('an engine renders the chart and applies it: nothing conflicts, nothing drifts', async () => {
-    const render = () => helm('template', 'postern', CHART, '--namespace', SYSTEM, '--no-hooks', ...imageValues());
+    const version = JSON.parse(await kubectl(['version', '-o', 'json'])).serverVersion.gitVersion;
+    const options = ['--namespace', SYSTEM, '--no-hooks', '--kube-version', version];
+    const render = () => helm('template', 'postern', CHART, ...options, ...imageValues());
     const manifest = await render();
     expect(await render()).toBe(manifest);
     const engine = ['--server-side', '--field-manager=argocd-controller', '-f', '-'];

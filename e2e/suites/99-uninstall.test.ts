@@ -38,7 +38,8 @@ describe('going away leaves nothing behind', () => {
     const before = await incarnations(orphan);
     const session = await hold(await orphan.login(ANN));
     await helm('uninstall', 'postern', '--namespace', SYSTEM, '--wait');
-    expect(await kubectl(['get', 'crd', ...CRDS, '-o', 'name'])).toMatch(/(postern\.dev\n){4}/);
+    for (const crd of CRDS) expect(await find(null, 'crd', crd)).not.toBeNull();
+    await kubectl(['-n', WITHOUT, 'get', 'pggw', GATEWAY]);
     expect(await session.query('SELECT 1 AS one')).toMatchObject({ ok: true });
     await (await hold(await orphan.login(ANN))).close();
     expect(await incarnations(orphan)).toBe(before);
@@ -60,7 +61,10 @@ describe('going away leaves nothing behind', () => {
     const kinds = (await kubectl(['api-resources', '--verbs=list', '-o', 'name'])).trim().split('\n').join(',');
     const selectors = ['app.kubernetes.io/managed-by=postern', 'app.kubernetes.io/name=postern'];
     for (const selector of selectors) {
-      expect(await kubectl(['get', kinds, '-A', '-l', selector, '-o', 'name', '--ignore-not-found'])).toBe('');
+      await eventually(`nothing with ${selector}`, async () => {
+        expect(await kubectl(['get', kinds, '-A', '-l', selector, '-o', 'name', '--ignore-not-found'])).toBe('');
+        return true;
+      });
     }
   });
 });

@@ -2,7 +2,15 @@ import { KubeError } from '../kube/errors.ts';
 import type { KubeClient, KubeObject } from '../kube/types.ts';
 import type { Child, GatewayPlan, Published } from '../plan/types.ts';
 import type { Caches } from './caches.ts';
-import { formatRecord, KINDS_ANNOTATION, missingObjects, readDefinitions, whyLost } from './kinds.ts';
+import {
+  formatRecord,
+  hashIn,
+  hashOfUids,
+  KINDS_ANNOTATION,
+  missingObjects,
+  readDefinitions,
+  whyLost,
+} from './kinds.ts';
 import { type LiveChildren, resourceOf } from './live.ts';
 
 /** What is about to be applied, and what is there. */
@@ -29,14 +37,15 @@ export async function guardPublication(
   if (publish === null || config === undefined) return { kind: 'Go', children };
   const configMap = live.ours.get(`ConfigMap/${config.metadata.name}`);
   let record = configMap?.metadata.annotations?.[KINDS_ANNOTATION];
-  if (record === undefined || publish.revision !== published?.revision) {
+  const objects = hashOfUids(caches, publish);
+  if (record === undefined || publish.revision !== published?.revision || hashIn(record) !== objects) {
     const definitions = await readDefinitions(client);
     const missing = published === null ? new Map() : missingObjects(published, publish, caches);
     const lost = whyLost(missing, definitions, configMap);
     if (lost !== null) return { kind: 'Hold', reason: lost };
     if (missing.size > 0 && (await isNamespaceEnding(client, config)))
       return { kind: 'Hold', reason: `namespace ${config.metadata.namespace} is being deleted, object by object` };
-    record = formatRecord(definitions);
+    record = formatRecord(definitions, objects);
   }
   const annotations = { ...config.metadata.annotations, [KINDS_ANNOTATION]: record };
   const recorded = { ...config, metadata: { ...config.metadata, annotations } };

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { KubeError } from '../kube/errors.ts';
 import type { KubeClient, KubeObject } from '../kube/types.ts';
 import type { Published } from '../plan/types.ts';
@@ -10,10 +11,14 @@ import { CRDS, MASKS, POLICIES } from './resources.ts';
  * published stands. Which one that was is kept beside the document.
  */
 
-/** Annotation of the ConfigMap: uids of the definitions under which its document was made. */
+/**
+ * Annotation of the ConfigMap: uids of the definitions under which its document was made, and a hash of those of the
+ * objects in it: objects made anew with the same contents make no new document, and may stand under another definition.
+ */
 export const KINDS_ANNOTATION = 'postern.dev/kinds';
 
 const WATCHED = [POLICIES, MASKS];
+const OBJECTS = 'objects';
 
 /** By kind: the uid of its definition; null: there is none, or it is being removed. */
 export type Definitions = ReadonlyMap<string, string | null>;
@@ -71,8 +76,21 @@ export function whyLost(
   return null;
 }
 
-export function formatRecord(definitions: Definitions): string {
-  return [...definitions].flatMap(([kind, uid]) => (uid === null ? [] : [`${kind}=${uid}`])).join(',');
+export function formatRecord(definitions: Definitions, objects: string): string {
+  const kinds = [...definitions].flatMap(([kind, uid]) => (uid === null ? [] : [`${kind}=${uid}`]));
+  return [...kinds, `${OBJECTS}=${objects}`].join(',');
+}
+
+/** Which objects a document is made of, beyond what they say. */
+export function hashOfUids(caches: Caches, { document }: Published): string {
+  const key = `${document.gateway.namespace}/${document.gateway.name}`;
+  const attached = [caches.policies, caches.masks].flatMap(({ store }) => [...store.byIndex('gateway', key)]);
+  const uids = attached.map(({ metadata }) => metadata.uid ?? '').sort();
+  return createHash('sha256').update(uids.join()).digest('hex').slice(0, 16);
+}
+
+export function hashIn(record: string): string | undefined {
+  return parseRecord(record).get(OBJECTS);
 }
 
 function parseRecord(text = ''): ReadonlyMap<string, string> {
