@@ -44,7 +44,7 @@ interface Line {
 }
 
 const NAMESPACE = 'scale';
-/** As node chooses for itself in a container of 256 MiB. */
+/** The first as in the chart, the second as node chooses for itself in a container of 256 MiB. */
 const NODE = ['--max-semi-space-size=4', '--max-old-space-size=128'];
 const inCluster = process.getuid?.() === 0;
 const gatewayName = (i: number): string => `gateway-${i % gateways}`;
