@@ -20,7 +20,7 @@ describe('upgrading from the commit before', () => {
 
   beforeAll(async () => {
     const previous = await checkOutPrevious();
-    const image = await buildPostern(previous.directory, previous.commit.slice(0, 12));
+    const image = await buildPostern(previous.directory, `before-${previous.commit.slice(0, 12)}`);
     await publish([image]);
     await removeEverything();
     await helmUpgrade(join(previous.directory, 'charts', 'postern'), imageValues(image));
@@ -70,11 +70,16 @@ describe('upgrading from the commit before', () => {
   });
 });
 
-/** The newest commit before this one that can be installed, or the one of E2E_PREVIOUS, in a folder of its own. */
+/**
+ * The newest commit before this one that can be installed, or the one of E2E_PREVIOUS, in a folder of its own. A clone
+ * that has none (a shallow one, or the first of its kind) is upgraded from itself under another tag, and says so.
+ */
 async function checkOutPrevious(): Promise<{ readonly commit: string; readonly directory: string }> {
   const git = async (...args: string[]): Promise<string> => (await run('git', ['-C', TOP, ...args])).trim();
   const wanted = process.env.E2E_PREVIOUS;
-  const candidates = wanted === undefined ? (await git('rev-list', '--max-count=20', 'HEAD~1')).split('\n') : [wanted];
+  const candidates = wanted === undefined ? (await git('rev-list', '--max-count=20', 'HEAD')).split('\n') : [wanted];
+  // The commit itself comes last.
+  if (wanted === undefined) candidates.push(candidates.shift()!);
   for (const candidate of candidates) {
     const has = await Promise.all(
       NEEDED.map((file) => git('cat-file', '-e', `${candidate}:${file}`).catch(() => 'no')),
