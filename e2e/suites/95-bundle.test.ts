@@ -34,7 +34,11 @@ describe('installing by kubectl alone', () => {
   });
 
   test('applied again it changes nothing', async () => {
-    const said = await kubectl(['apply', '-f', '-'], { input: manifest });
-    expect(said.split('\n').filter((line) => line !== '' && !line.endsWith(' unchanged'))).toEqual([]);
+    const path = 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.generation}{"\\n"}{end}';
+    const generations = () => kubectl(['get', '-f', '-', '-o', path], { input: manifest });
+    const before = await generations();
+    expect(before).toContain('Deployment/postern-operator 1');
+    await kubectl(['apply', '-f', '-'], { input: manifest });
+    expect(await generations()).toBe(before);
   });
 });
