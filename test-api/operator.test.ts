@@ -68,6 +68,8 @@ const ALL = [
 
 test('three manifests become a gateway that says of itself that it is ready', async () => {
   await stage.apply(read, hide, gateway);
+  // Ready is who serves with one pod; the second follows.
+  await until(async () => (await stage.condition(gateway, 'Ready'))?.message === '2 of 2 pods are ready');
   const { status, metadata } = await stage.becomes(gateway, 'Ready', 'True');
   expect(status).toMatchObject({
     observedGeneration: 1,

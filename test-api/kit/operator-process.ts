@@ -73,7 +73,9 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
     isLeader: async () => (await metric('leader_election_master_status')) === 1,
     async stop() {
       owned.signal('SIGTERM');
-      return await owned.ended();
+      const code = await owned.ended();
+      await rm(directory, { recursive: true, force: true });
+      return code;
     },
     async kill() {
       await owned.kill();
