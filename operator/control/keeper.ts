@@ -113,7 +113,7 @@ export class CertificateKeeper {
     const data = { ...(secret.data as object | undefined), ...encodeData(renewed) };
     // The whole object with its resourceVersion: a change in between is a Conflict, and is looked at first.
     await this.#options.kube.update(SECRETS, { ...secret, data });
-    this.#options.log.info({ secret: CONTROL_SECRET, due }, 'the serving certificate was renewed');
+    this.#options.log.info({ name: CONTROL_SECRET, due }, 'the serving certificate was renewed');
     this.#said = null;
     this.#adopt(renewed);
   }
