@@ -192,7 +192,7 @@ describe('an operator that is none', () => {
 describe('a new token', () => {
   it('takes the place of the old one before that ends, and the pod is never missed', async () => {
     const { server, metrics, report } = await stage.replica();
-    await stage.writeToken(stage.cluster.mint(POD, { seconds: 3 }));
+    await stage.writeToken(stage.cluster.mint(POD, { seconds: 6 }));
     const { client } = stage.gateway(server.port, { beat: 300 });
     await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
     let missed = 0;
@@ -201,13 +201,13 @@ describe('a new token', () => {
     });
     await stage.writeToken(stage.cluster.mint(POD));
     await vi.waitFor(() => expect(metrics.counts.opened).toBe(2), WAIT);
-    await sleep(3500);
+    await sleep(6500);
     expect([client.open, missed, metrics.counts.TokenExpired]).toEqual([1, 0, undefined]);
   });
 
   it('that is still being reviewed when the old one ends needs no third stream', async () => {
     const { server, metrics, report } = await stage.replica();
-    await stage.writeToken(stage.cluster.mint(POD, { seconds: 3 }));
+    await stage.writeToken(stage.cluster.mint(POD, { seconds: 6 }));
     const { client } = stage.gateway(server.port, { beat: 300 });
     await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
     const { promise, resolve } = Promise.withResolvers<void>();
