@@ -207,7 +207,7 @@ describe('a new token', () => {
 
   it('that is still being reviewed when the old one ends needs no third stream', async () => {
     const { server, metrics, report } = await stage.replica();
-    await stage.writeToken(stage.cluster.mint(POD, { seconds: 6 }));
+    await stage.writeToken(stage.cluster.mint(POD, { seconds: 4 }));
     const { client } = stage.gateway(server.port, { beat: 300 });
     await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
     const { promise, resolve } = Promise.withResolvers<void>();
