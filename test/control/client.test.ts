@@ -191,9 +191,9 @@ describe('an operator that is none', () => {
 
 describe('a new token', () => {
   it('takes the place of the old one before that ends, and the pod is never missed', async () => {
-    const { server, metrics, report } = await stage.replica();
-    await stage.writeToken(stage.cluster.mint(POD, { seconds: 6 }));
-    const { client } = stage.gateway(server.port, { beat: 300 });
+    const { server, metrics, report } = await stage.replica({ beat: 600 });
+    await stage.writeToken(stage.cluster.mint(POD, { seconds: 5 }));
+    const { client } = stage.gateway(server.port, { beat: 600 });
     await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
     let missed = 0;
     server.reports.subscribe(() => {
@@ -201,14 +201,14 @@ describe('a new token', () => {
     });
     await stage.writeToken(stage.cluster.mint(POD));
     await vi.waitFor(() => expect(metrics.counts.opened).toBe(2), WAIT);
-    await sleep(6500);
+    await sleep(5500);
     expect([client.open, missed, metrics.counts.TokenExpired]).toEqual([1, 0, undefined]);
   });
 
   it('that is still being reviewed when the old one ends needs no third stream', async () => {
-    const { server, metrics, report } = await stage.replica();
+    const { server, metrics, report } = await stage.replica({ beat: 600 });
     await stage.writeToken(stage.cluster.mint(POD, { seconds: 4 }));
-    const { client } = stage.gateway(server.port, { beat: 300 });
+    const { client } = stage.gateway(server.port, { beat: 600 });
     await vi.waitFor(() => expect(report()).toBeDefined(), WAIT);
     const { promise, resolve } = Promise.withResolvers<void>();
     stage.cluster.answer = async () => {
