@@ -217,13 +217,19 @@ describe('pods', () => {
     expect(container(input({})).lifecycle).toEqual({ preStop: { sleep: { seconds: 5 } } });
   });
 
-  test.each<[string, object, readonly string[] | undefined]>([
-    ['Zone', {}, ['topology.kubernetes.io/zone', 'kubernetes.io/hostname']],
-    ['Node', { topologySpread: 'Node' }, ['kubernetes.io/hostname']],
-    ['None', { topologySpread: 'None' }, undefined],
-  ])('are spread: %s', (_name, spec, keys) => {
-    const constraints = pod(input({ pod: spec })).topologySpreadConstraints as Loose[] | undefined;
-    expect(constraints?.map(({ topologyKey }) => topologyKey)).toEqual(keys);
+  // Constraints of zones and of nodes together count for nothing on nodes that lack a zone.
+  test.each<[string, object, boolean, boolean]>([
+    ['Zone', {}, true, true],
+    ['Node', { topologySpread: 'Node' }, true, false],
+    ['None', { topologySpread: 'None' }, false, false],
+  ])('are spread: %s', (_name, spec, nodes, zones) => {
+    const { affinity, topologySpreadConstraints } = pod(input({ pod: spec })) as Loose;
+    const apart = affinity?.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution;
+    const keys = topologySpreadConstraints?.map((each: Loose) => each.topologyKey);
+    expect(apart?.map((each: Loose) => each.podAffinityTerm.topologyKey)).toEqual(
+      nodes ? ['kubernetes.io/hostname'] : undefined,
+    );
+    expect(keys).toEqual(zones ? ['topology.kubernetes.io/zone'] : undefined);
   });
 
   test('have labels and annotations of their own beside ours, which win', () => {

@@ -148,22 +148,19 @@ function resources(given: NonNullable<Gateway['spec']['pod']>['resources']): Rec
   };
 }
 
+/**
+ * Over nodes by affinity, over zones by a constraint: the scheduler passes over the constraints of a pod on nodes that lack
+ * a label of any of them, so that beside one of zones, one of nodes would count for nothing in a cluster without zones.
+ */
 function spread({ metadata, spec }: Gateway): Record<string, unknown> {
   const over = spec.pod?.topologySpread ?? 'Zone';
-  const keys = {
-    Zone: ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'],
-    Node: ['kubernetes.io/hostname'],
-    None: [],
-  }[over];
-  if (keys.length === 0) return {};
+  if (over === 'None') return {};
   const labelSelector = { matchLabels: selectorLabels(metadata.name) };
+  const apart = { weight: 100, podAffinityTerm: { topologyKey: 'kubernetes.io/hostname', labelSelector } };
+  const zones = { maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway' };
   return {
-    topologySpreadConstraints: keys.map((topologyKey) => ({
-      maxSkew: 1,
-      topologyKey,
-      whenUnsatisfiable: 'ScheduleAnyway',
-      labelSelector,
-    })),
+    affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [apart] } },
+    ...(over === 'Zone' ? { topologySpreadConstraints: [{ ...zones, labelSelector }] } : {}),
   };
 }
 
