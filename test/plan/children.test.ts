@@ -217,13 +217,16 @@ describe('pods', () => {
     expect(container(input({})).lifecycle).toEqual({ preStop: { sleep: { seconds: 5 } } });
   });
 
-  test.each<[string, object, readonly string[] | undefined]>([
-    ['Zone', {}, ['topology.kubernetes.io/zone', 'kubernetes.io/hostname']],
-    ['Node', { topologySpread: 'Node' }, ['kubernetes.io/hostname']],
-    ['None', { topologySpread: 'None' }, undefined],
-  ])('are spread: %s', (_name, spec, keys) => {
-    const constraints = pod(input({ pod: spec })).topologySpreadConstraints as Loose[] | undefined;
-    expect(constraints?.map(({ topologyKey }) => topologyKey)).toEqual(keys);
+  // One constraint at most: the scheduler leaves nodes that lack the label of one out of all.
+  test.each<[string, object, readonly string[] | undefined, string | undefined]>([
+    ['Zone', {}, ['topology.kubernetes.io/zone'], 'kubernetes.io/hostname'],
+    ['Node', { topologySpread: 'Node' }, ['kubernetes.io/hostname'], undefined],
+    ['None', { topologySpread: 'None' }, undefined, undefined],
+  ])('are spread: %s', (_name, spec, keys, apart) => {
+    const { affinity, topologySpreadConstraints } = pod(input({ pod: spec }));
+    expect((topologySpreadConstraints as Loose[] | undefined)?.map(({ topologyKey }) => topologyKey)).toEqual(keys);
+    const [preferred] = affinity?.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+    expect(preferred?.podAffinityTerm.topologyKey).toBe(apart);
   });
 
   test('have labels and annotations of their own beside ours, which win', () => {

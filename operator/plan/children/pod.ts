@@ -148,22 +148,24 @@ function resources(given: NonNullable<Gateway['spec']['pod']>['resources']): Rec
   };
 }
 
+const [ZONE, NODE] = ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'] as const;
+
+/**
+ * Over zones, and in them over nodes. Two spread constraints would not do: the scheduler leaves a node that lacks the label
+ * of one out of both, and without zones, as on bare metal or in kind, all pods may come to be on one node.
+ */
 function spread({ metadata, spec }: Gateway): Record<string, unknown> {
   const over = spec.pod?.topologySpread ?? 'Zone';
-  const keys = {
-    Zone: ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'],
-    Node: ['kubernetes.io/hostname'],
-    None: [],
-  }[over];
-  if (keys.length === 0) return {};
+  if (over === 'None') return {};
   const labelSelector = { matchLabels: selectorLabels(metadata.name) };
+  const topologyKey = over === 'Zone' ? ZONE : NODE;
+  const constraint = { maxSkew: 1, topologyKey, whenUnsatisfiable: 'ScheduleAnyway', labelSelector };
+  const apart = { weight: 100, podAffinityTerm: { topologyKey: NODE, labelSelector } };
   return {
-    topologySpreadConstraints: keys.map((topologyKey) => ({
-      maxSkew: 1,
-      topologyKey,
-      whenUnsatisfiable: 'ScheduleAnyway',
-      labelSelector,
-    })),
+    topologySpreadConstraints: [constraint],
+    ...(over === 'Zone'
+      ? { affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [apart] } } }
+      : {}),
   };
 }
 
