@@ -1,6 +1,6 @@
 import { type CertificateAuthority, createCertificateAuthority } from '../../test/kit/tls.ts';
 import type { Login } from '../pod/protocol.ts';
-import { mint } from './agent.ts';
+import { mint, signIn } from './agent.ts';
 import { condition } from './conditions.ts';
 import { eventually } from './eventually.ts';
 import { all, apply, get, kubectl, restrictedNamespace, type Thing } from './kubectl.ts';
@@ -56,7 +56,17 @@ export async function createSite(namespace: string, change: object = {}): Promis
     ready: (within = 60_000) => ready(namespace, within),
   };
   await site.ready(120_000);
+  await reachable(site);
   return site;
+}
+
+/** The nodes send nobody to a pod for a moment after it has become ready. */
+async function reachable(site: Site): Promise<void> {
+  await eventually('the Service leads to the pods', async () => {
+    const { answer, session } = await signIn(await site.login(ANN));
+    if (answer.ok) await session.close();
+    return !answer.ok && answer.code === 'ECONNREFUSED' ? undefined : true;
+  });
 }
 
 async function ready(namespace: string, within: number): Promise<void> {
