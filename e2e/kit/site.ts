@@ -60,8 +60,12 @@ export async function createSite(namespace: string, change: object = {}): Promis
   return site;
 }
 
-/** The nodes send nobody to a pod for a moment after it has become ready. */
+/** A gateway is Ready with its first pod, and nodes send nobody to a pod for a moment after it has become ready. */
 async function reachable(site: Site): Promise<void> {
+  await eventually('all pods are ready', async () => {
+    const pods = await site.pods();
+    return pods.every((pod) => condition(pod, 'Ready')?.status === 'True') ? true : undefined;
+  });
   await eventually('the Service leads to the pods', async () => {
     const { answer, session } = await signIn(await site.login(ANN));
     if (answer.ok) await session.close();
