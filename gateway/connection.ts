@@ -259,16 +259,21 @@ const CANCEL_AGAIN = 300;
 /**
  * Resolves when the server has closed the connection of a session that is over. A cancel that came before the server
  * had begun with the statement has found nothing to cancel, and the statement would run on for nobody: it is repeated
- * (test: "one is ended in the middle of a statement").
+ * (test: "one is ended in the middle of a statement"), one after another, as a server that is away answers none.
  */
 function cancelUntilGone(server: Socket, cancel: () => Promise<void>): Promise<void> {
   if (server.closed) return Promise.resolve();
-  const timer = setInterval(() => void cancel(), CANCEL_AGAIN);
   return new Promise((resolve) => {
+    let timer: NodeJS.Timeout;
+    const again = (): void => {
+      if (server.closed) return;
+      timer = setTimeout(() => void cancel().finally(again), CANCEL_AGAIN);
+    };
     server.once('close', () => {
-      clearInterval(timer);
+      clearTimeout(timer);
       resolve();
     });
+    again();
   });
 }
 

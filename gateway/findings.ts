@@ -23,6 +23,7 @@ const WHILE_FOUND = 300_000;
 const AFTER_FAILURE = 60_000;
 /** Databases whose catalogues are read for policies that speak of every one. */
 const MAX_DATABASES = 32;
+
 /** What policies name and the live database lacks: looked for when either changes, beside the sessions' own work. */
 export class Findings {
   readonly #options: FindingsOptions;

@@ -23,6 +23,7 @@ async function treeTag(directory: string): Promise<string> {
   const commit = (await git('rev-parse', '--short=12', 'HEAD')).trim();
   const changed = await git('status', '--porcelain', '--untracked-files=all', '--', ...IMAGE_SOURCES);
   if (changed === '') return commit;
+  // A file that was deleted has no sum, which is what tells the tree from another: its error is part of the text.
   const list = 'git ls-files -z --cached --others --exclude-standard -- "$@" | xargs -0r sha256sum 2>&1 || true';
   const sums = await run('bash', ['-c', list, 'bash', ...IMAGE_SOURCES], { cwd: directory });
   return `${commit}-${createHash('sha256').update(sums).digest('hex').slice(0, 8)}`;

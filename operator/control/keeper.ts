@@ -94,7 +94,7 @@ export class CertificateKeeper {
     const metadata = {
       name: CONTROL_SECRET,
       namespace,
-      labels: { 'app.kubernetes.io/managed-by': 'postern', 'app.kubernetes.io/name': 'postern-operator' },
+      labels: { 'app.kubernetes.io/managed-by': 'postern', 'app.kubernetes.io/name': 'postern' },
     };
     const secret = { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata };
     await kube.create(SECRETS, { ...secret, data: encodeData(issued) });
