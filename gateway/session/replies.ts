@@ -62,7 +62,7 @@ export function reply(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind' | 'at' 
 }
 
 /** The server skips nothing behind it for a failure in front of it. */
-function isBoundary({ kind }: Reply): boolean {
+export function isBoundary({ kind }: Reply): boolean {
   return kind === 'Sync' || kind === 'Query' || kind === 'FunctionCall';
 }
 

@@ -30,6 +30,7 @@ import type { Need } from './judged.ts';
 import { isHeld } from './max-rows.ts';
 import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
+import { isBoundary } from './replies.ts';
 import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
@@ -214,7 +215,10 @@ export class Session {
     if (this.#leaving === null || ended) return;
     // A message that stops short is never answered, nor is a COPY that waits for its end; what stands behind that fails it.
     const stopped = (within && this.#state.spillForwarded) || (copyIn && !copyEnded);
-    const settled = stopped ? pipelineOpen || replies.length <= 1 : replies.length === 0;
+    // Nor is what stands before one that stops short in its pipeline; what stands before the pipeline is.
+    // Test: "a query before a pipeline whose last message lacks its end".
+    const stands = pipelineOpen ? !replies.some(isBoundary) : replies.length <= 1;
+    const settled = stopped ? stands : replies.length === 0;
     if (settled) this.#finish(this.#leaving, null);
   }
 
