@@ -6,6 +6,7 @@ import { createClient, type OwnedClient } from './kube/client.ts';
 import { systemClock } from './kube/clock.ts';
 import { loadCredentials } from './kube/credentials.ts';
 import { EventRecorder } from './kube/events.ts';
+import { type Home, homeOf } from './kube/home.ts';
 import { type Caches, openCaches } from './reconcile/caches.ts';
 import { viewDocuments, viewPods } from './reconcile/documents.ts';
 import { createOperatorMetrics, type OperatorMetrics } from './telemetry/metrics.ts';
@@ -16,6 +17,7 @@ export interface Foundation {
   readonly log: Logger;
   /** Unlike that of any other replica. */
   readonly identity: string;
+  readonly home: Home;
   readonly metrics: OperatorMetrics;
   readonly client: OwnedClient;
   readonly caches: Caches;
@@ -52,6 +54,7 @@ export async function layFoundation(call: Call, log: Logger): Promise<Foundation
     call,
     log,
     identity,
+    home: homeOf(credentials, call.namespace),
     metrics,
     client,
     caches,

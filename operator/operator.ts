@@ -22,12 +22,13 @@ export interface Operator {
 /** Starts everything: caches and the control port at once, the controllers when this replica leads. */
 export async function startOperator(call: Call, log: Logger): Promise<Operator> {
   const foundation = await layFoundation(call, log);
-  const { caches, client, control, identity, metrics } = foundation;
+  const { caches, client, control, home, identity, metrics } = foundation;
   const ended = new AbortController();
   const lost = Promise.withResolvers<string>();
   const keeper: CertificateKeeper = new CertificateKeeper({
     kube: client,
     namespace: call.namespace,
+    home,
     names: serviceNames(call.controlService, call.namespace),
     leads: () => elector.isLeader,
     log,
@@ -38,6 +39,7 @@ export async function startOperator(call: Call, log: Logger): Promise<Operator> 
     namespace: call.namespace,
     name: call.lease,
     identity,
+    home,
     onElected() {
       void keeper.look();
       controllers.start();

@@ -39,6 +39,11 @@ describe('going away leaves nothing behind', () => {
     const session = await hold(await orphan.login(ANN));
     await helm('uninstall', 'postern', '--namespace', SYSTEM, '--wait');
     for (const crd of CRDS) expect(await find(null, 'crd', crd)).not.toBeNull();
+    const own = ['secret/postern-control-tls', 'lease/postern-operator'];
+    await eventually('what the operator kept for itself is gone', async () => {
+      expect(await kubectl(['-n', SYSTEM, 'get', ...own, '-o', 'name', '--ignore-not-found'])).toBe('');
+      return true;
+    });
     await kubectl(['-n', WITHOUT, 'get', 'pggw', GATEWAY]);
     expect(await session.query('SELECT 1 AS one')).toMatchObject({ ok: true });
     await (await hold(await orphan.login(ANN))).close();

@@ -1,3 +1,4 @@
+import { type Home, ownedBy } from '../kube/home.ts';
 import type { KubeClient, KubeObject, ObjectKey, Resource } from '../kube/types.ts';
 import { type Issued, issueAll, issueLeaf, renewAuthority, type ServingCertificate } from './certificate.ts';
 import type { ControlLog } from './inputs.ts';
@@ -11,6 +12,7 @@ export interface KeeperOptions {
   readonly kube: Pick<KubeClient, 'get' | 'create' | 'update'>;
   /** The operator's own namespace. */
   readonly namespace: string;
+  readonly home: Home;
   readonly names: readonly string[];
   /** Whether this replica leads now: the others only read. */
   readonly leads: () => boolean;
@@ -88,14 +90,11 @@ export class CertificateKeeper {
   }
 
   async #create(): Promise<void> {
-    const { kube, namespace, names, leads } = this.#options;
+    const { kube, namespace, home, names, leads } = this.#options;
     if (!leads()) return;
     const issued = await issueAll(names, this.#now());
-    const metadata = {
-      name: CONTROL_SECRET,
-      namespace,
-      labels: { 'app.kubernetes.io/managed-by': 'postern', 'app.kubernetes.io/name': 'postern' },
-    };
+    const labels = { 'app.kubernetes.io/managed-by': 'postern', 'app.kubernetes.io/name': 'postern' };
+    const metadata = ownedBy({ name: CONTROL_SECRET, namespace, labels }, await home());
     const secret = { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata };
     await kube.create(SECRETS, { ...secret, data: encodeData(issued) });
     this.#adopt(issued);
@@ -108,11 +107,17 @@ export class CertificateKeeper {
     if (problem === null) this.#said = null;
     else this.#say(problem);
     if (usable) this.#adopt(issued);
-    if (due === 'Nothing' || !leads()) return;
+    if (!leads() || issued.caKey === null) return;
+    const metadata = ownedBy(secret.metadata, await this.#options.home());
+    if (due === 'Nothing') {
+      // Of an earlier version, or of a ServiceAccount that was made anew.
+      if (metadata !== secret.metadata) await this.#options.kube.update(SECRETS, { ...secret, metadata });
+      return;
+    }
     const renewed = await this.#renew(issued, due);
     const data = { ...(secret.data as object | undefined), ...encodeData(renewed) };
     // The whole object with its resourceVersion: a change in between is a Conflict, and is looked at first.
-    await this.#options.kube.update(SECRETS, { ...secret, data });
+    await this.#options.kube.update(SECRETS, { ...secret, metadata, data });
     this.#options.log.info({ name: CONTROL_SECRET, due }, 'the serving certificate was renewed');
     this.#said = null;
     this.#adopt(renewed);

@@ -1,5 +1,6 @@
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { KubeError, messageOf } from './errors.ts';
+import { type Home, ownedBy } from './home.ts';
 import type { Log } from './log.ts';
 import { microTime } from './micro-time.ts';
 import type { KubeClient, KubeObject, ObjectKey, Resource } from './types.ts';
@@ -10,6 +11,7 @@ export interface ElectorOptions {
   readonly name: string;
   /** Unlike that of any other process; a process that starts under the identity of the holder takes over at once. */
   readonly identity: string;
+  readonly home: Home;
   readonly onElected: () => void;
   /** Called at most once: the process is to exit, for work under way cannot be taken back. */
   readonly onLost: (reason: string) => void;
@@ -180,11 +182,15 @@ export class Elector {
     return true;
   }
 
-  #put(seen: Observed | null, spec: LeaseSpec): Promise<KubeObject> {
-    const { client, namespace, name } = this.#options;
+  async #put(seen: Observed | null, spec: LeaseSpec): Promise<KubeObject> {
+    const { client, namespace, name, home } = this.#options;
     const how = { timeout: ATTEMPT, urgent: true };
-    if (seen !== null) return client.update(LEASES, { ...seen.lease, spec }, how);
-    const metadata = { name, namespace };
+    const owner = await home();
+    if (seen !== null) {
+      const metadata = ownedBy(seen.lease.metadata, owner);
+      return client.update(LEASES, { ...seen.lease, metadata, spec }, how);
+    }
+    const metadata = ownedBy({ name, namespace }, owner);
     return client.create(LEASES, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec }, how);
   }
 

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Issued, issueAll, issueLeaf, readBundle, renewAuthority } from '../../operator/control/certificate.ts';
 import { inspect } from '../../operator/control/inspect.ts';
 import { CertificateKeeper, CONTROL_SECRET, type KeeperOptions } from '../../operator/control/keeper.ts';
+import type { Home } from '../../operator/kube/home.ts';
 import type { KubeObject, ObjectKey } from '../../operator/kube/types.ts';
 import { createCertificateAuthority } from '../kit/tls.ts';
 import { HOST, NAMES, SILENT_LOG, Stage } from './kit.ts';
@@ -135,12 +136,13 @@ function failure(reason: string): Error {
 }
 
 describe('the keeper of the Secret', () => {
-  const keeper = (secret: FakeSecret, leads: boolean, now = () => NOW) => {
+  const keeper = (secret: FakeSecret, leads: boolean, now = () => NOW, home: Home = async () => null) => {
     const errors: unknown[] = [];
     const log = { ...SILENT_LOG, error: (fields: unknown) => void errors.push(fields) };
     const made = new CertificateKeeper({
       kube: secret.kube,
       namespace: 'postern',
+      home,
       names: NAMES,
       leads: () => leads,
       log,
@@ -210,13 +212,36 @@ describe('the keeper of the Secret', () => {
     const authority = await createCertificateAuthority('Company CA');
     const certificate = await authority.server(NAMES);
     secret.put({ 'ca.crt': authority.caPem, 'tls.crt': certificate.certPem, 'tls.key': certificate.keyPem });
-    const leader = keeper(secret, true);
+    const owner = { apiVersion: 'v1', kind: 'ServiceAccount', name: 'postern-operator', uid: '1' };
+    const leader = keeper(secret, true, undefined, async () => owner);
     await leader.look();
     expect(leader.current).toEqual({ ca: authority.caPem, cert: certificate.certPem, key: certificate.keyPem });
     secret.put({ 'ca.crt': authority.caPem, 'tls.crt': 'x', 'tls.key': 'y' });
     await leader.look();
     expect([secret.writes, leader.errors.length]).toEqual([2, 1]);
     expect(leader.current?.cert).toBe(certificate.certPem);
+  });
+
+  it('goes with the installation: it belongs to the ServiceAccount, whatever else it belongs to', async () => {
+    const secret = new FakeSecret();
+    const owner = (uid: string) => ({ apiVersion: 'v1', kind: 'ServiceAccount', name: 'postern-operator', uid });
+    const people = { apiVersion: 'v1', kind: 'ConfigMap', name: 'mine', uid: '3' };
+    const owners = () => secret.stored?.metadata.ownerReferences;
+    await keeper(secret, true).look();
+    expect(owners()).toBeUndefined();
+    for (const leads of [false, true, true]) {
+      await keeper(secret, leads, undefined, async () => owner('1')).look();
+      expect(owners()).toEqual(leads ? [owner('1')] : undefined);
+    }
+    secret.stored = {
+      ...secret.stored!,
+      metadata: { ...secret.stored!.metadata, ownerReferences: [people, owner('1')] },
+    };
+    await keeper(secret, true, undefined, async () => owner('2')).look();
+    expect([owners(), secret.writes]).toEqual([[people, owner('2')], 3]);
+    secret.stored = null;
+    await keeper(secret, true, undefined, async () => owner('2')).look();
+    expect(owners()).toEqual([owner('2')]);
   });
 
   it('an API server that fails is said once, and looked at again', async () => {

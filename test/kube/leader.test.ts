@@ -36,6 +36,7 @@ function start(identity: string, more: Partial<ElectorOptions> = {}): Candidate 
     namespace: 'postern',
     name: 'operator',
     identity,
+    home: async () => null,
     onElected: () => tell('elected'),
     onLost: () => tell('lost'),
     onMaster: (isLeader) => tell(`master ${isLeader}`),
@@ -93,6 +94,17 @@ test('renews every two seconds, by one request each, and keeps what others wrote
   expect(spec()).toMatchObject({ acquireTime, leaseTransitions: 0 });
   expect(spec().renewTime).not.toBe(renewTime);
   expect(lease().metadata.labels).toEqual({ kept: 'yes' });
+});
+
+test('goes with the installation: it belongs to the ServiceAccount, also where it was there before', async () => {
+  const owner = (uid: string) => ({ apiVersion: 'v1', kind: 'ServiceAccount', name: 'postern-operator', uid });
+  let present = owner('1');
+  const one = start('one', { home: async () => present });
+  await until('it leads', () => one.elector.isLeader);
+  expect(lease().metadata.ownerReferences).toEqual([owner('1')]);
+  present = owner('2');
+  await pass(5);
+  expect(lease().metadata.ownerReferences).toEqual([owner('2')]);
 });
 
 test('two: one leads, the other waits as long as the first renews', async () => {
