@@ -1,11 +1,12 @@
 import { canonicalJson } from '../config/canonical.ts';
 import type { Audit } from '../config/document.ts';
+import type { Facts } from '../sql/facts.ts';
 import { type Draft, draftOf, endpoint, METADATA_TAIL, metadataHead, quote } from './line.ts';
 import { type Part, PLACE } from './line-buffer.ts';
 import { type Activity, activityOf, CONNECT, DISCONNECT } from './ocsf.ts';
 import { renderParameters } from './parameters.ts';
 import type { IntentRecord, OutcomeRecord, PrepareRecord, SessionContext, SessionEndReason } from './record.ts';
-import { CLASS, type Constant, renderStatement, type StatementParts } from './statement-parts.ts';
+import { CLASS, type Constant, renderStatement, type StatementParts, withText } from './statement-parts.ts';
 import type { TextOmitted } from './text.ts';
 
 /** What all events of one log have in common. */
@@ -17,7 +18,7 @@ export interface LogIdentity {
 }
 
 /** Rendered intents kept in a session, oldest forgotten first. */
-const MAX_RENDERED = 128;
+const MAX_RENDERED = 64;
 /** Longest text kept so: a session of long texts would else hold a hundred megabytes. */
 const MAX_RENDERED_TEXT = 4096;
 
@@ -62,7 +63,8 @@ export class SessionEvents {
   readonly #constant: Constant;
   readonly #outcomeActor: string;
   readonly #outcomeMetadata: Buffer;
-  readonly #intents = new Map<string, StatementParts>();
+  /** By what was found out about the statement: texts of one template share that. */
+  readonly #intents = new Map<Facts, StatementParts>();
   readonly #outcomes = new Map<OutcomeRecord['status'], Map<Activity, OutcomeParts>>();
   readonly #tags = new Map<string, Buffer>();
 
@@ -144,20 +146,21 @@ export class SessionEvents {
 
   /** A statement that is run again has all but a few members in common with the time before. */
   #intentParts(record: IntentRecord): StatementParts {
-    const { text, facts, decision, revision, applicationName } = record;
-    const known = this.#intents.get(text);
+    const { text, facts, decision, revision, protocol, applicationName } = record;
+    const known = facts === null ? undefined : this.#intents.get(facts);
     const same =
       known !== undefined &&
-      known.facts === facts &&
       known.decision === decision &&
       known.revision === revision &&
+      known.protocol === protocol &&
       known.applicationName === applicationName;
-    if (same) return known;
-    const parts = renderStatement(this.#constant, record, { prepared: '', protocol: record.protocol, applicationName });
-    // A text sent by Query is seldom judged to the very same objects again.
-    if (record.protocol === 'Extended' && text.length <= MAX_RENDERED_TEXT) {
-      if (this.#intents.size >= MAX_RENDERED) this.#intents.delete(this.#intents.keys().next().value!);
-      this.#intents.set(text, parts);
+    const kept = facts !== null && text.length <= MAX_RENDERED_TEXT;
+    if (same && kept && withText(this.#constant, known, text)) return known;
+    const parts = renderStatement(this.#constant, record, { prepared: '', protocol, applicationName });
+    if (kept) {
+      if (known === undefined && this.#intents.size >= MAX_RENDERED)
+        this.#intents.delete(this.#intents.keys().next().value!);
+      this.#intents.set(facts, parts);
     }
     return parts;
   }

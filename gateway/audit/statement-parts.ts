@@ -29,12 +29,14 @@ export interface StatementParts {
   readonly facts: Facts | null;
   readonly decision: Decision;
   readonly revision: string;
+  readonly protocol: string;
   readonly applicationName: string;
   readonly omitted: TextOmitted | null;
+  text: string;
   /** Up to the record's place. */
   readonly head: Buffer;
   /** From there to the statement's number; null: the text is omitted, and with it that number. */
-  readonly query: Buffer | null;
+  query: Buffer | string | null;
   /** Up to the time. */
   readonly beforeTime: Buffer;
   /** Up to the parameters. */
@@ -58,7 +60,7 @@ export function renderStatement(
   { prepared, protocol, applicationName }: Manner,
 ): StatementParts {
   const { kind, decision, facts, revision, text } = record;
-  const { log, session, audit, actor, endpoints, source, gateway, pod, role } = constant;
+  const { log, audit, actor, endpoints, source, gateway, pod, role } = constant;
   const omitted = textOmitted(text, facts, audit);
   const { classes, functions, relations, settings } = factsOf(facts);
   const { id, name } = activityOf(facts?.primary ?? 'Unknown');
@@ -70,17 +72,18 @@ export function renderStatement(
   const severity = denied ? (decision.alert ? 3 : 2) : 1;
   const status = denied ? '"status":"Failure","status_id":2,' : '';
   const beforeTime = `"severity_id":${severity},${source}${status}"time":`;
-  const query = `${METADATA_TAIL},"query_info":{"query_string":${quote(text)},"uid":"${session}/`;
   return {
     facts,
     decision,
     revision,
+    protocol,
     applicationName,
     omitted,
+    text,
     head: Buffer.from(
       `{${action},"activity_id":${id},"activity_name":"${name}","actor":{${app}${authorization},${actor}${endpoints}${metadataHead(kind, log)}`,
     ),
-    query: omitted === null ? Buffer.from(query) : null,
+    query: omitted === null ? Buffer.from(queryOf(constant, text)) : null,
     beforeTime: Buffer.from(omitted === null ? `"},${beforeTime}` : `${METADATA_TAIL},${beforeTime}`),
     beforeParameters: Buffer.from(
       `,"type_id":1,"type_uid":${600500 + id},"unmapped":{"postern":{${classes}"decision":${decisionOf(decision, omitted === null)},${functions}${gateway}`,
@@ -90,6 +93,20 @@ export function renderStatement(
     ),
     tail: Buffer.from(omitted === null ? '}}}' : `,"text_omitted":"${omitted}"}}}`),
   };
+}
+
+function queryOf({ session }: Constant, text: string): string {
+  return `${METADATA_TAIL},"query_info":{"query_string":${quote(text)},"uid":"${session}/`;
+}
+
+/** Puts another text into the record of a statement of which nothing else differs; false: that cannot be done. */
+export function withText(constant: Constant, parts: StatementParts, text: string): boolean {
+  if (text === parts.text) return true;
+  if (textOmitted(text, parts.facts, constant.audit) !== parts.omitted) return false;
+  // Texts that come once are not worth a buffer.
+  if (parts.omitted === null) parts.query = queryOf(constant, text);
+  parts.text = text;
+  return true;
 }
 
 /** `schema.name:verb:reach`. */

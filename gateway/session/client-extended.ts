@@ -12,7 +12,7 @@ import {
 } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
-import { applyNames, isQuiet, noteSettings, noteUnread } from './effects.ts';
+import { applyNames, noteSettings, noteUnread } from './effects.ts';
 import { readText } from './encoding.ts';
 import { auditDenied, cancelledByUser, doubtOf, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
@@ -21,6 +21,7 @@ import { type Portal, type PreparedStatement, protocolName, type Running, type U
 import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { reply } from './replies.ts';
 import type { SessionState } from './state.ts';
+import { isFresh, judgeText, verdictOf } from './verdicts.ts';
 
 const ANSWERS: Need = { kind: 'Answers' };
 
@@ -50,9 +51,8 @@ export function onParse(s: SessionState, step: Step): Need | null {
     raw: judged.raw,
     unread: why,
     parameterTypes: parse.parameterTypes,
-    verdict: null,
+    verdict: verdictOf(s, judged.raw, judged),
   };
-  remember(s, statement, judged);
   const undo = [s.names.setStatement(protocolName(parse.statement), statement)];
   s.pipelineOpen = true;
   s.forward(step, reply('Parse', { undo }));
@@ -108,7 +108,8 @@ function readParse(s: SessionState, parse: Parse): Read | Need {
   const [first] = analysis.statements;
   if (first === undefined) return { judged: EMPTY, text, why: null };
   if (analysis.statements.length > 1) return { judged: severalCommands(), text, why: null };
-  const judgement = judge(s.surroundings(), withParameterTypes(first, parse.parameterTypes));
+  const raw = withParameterTypes(first, parse.parameterTypes);
+  const judgement = raw === first ? judgeText(s, raw) : judge(s.surroundings(), raw);
   return judgement.kind === 'Wait' ? judgement.need : { judged: judgement.judged, text, why: null };
 }
 
@@ -124,20 +125,7 @@ function severalCommands(): Judged {
   return { raw: null, facts: null, decision: serverDenial(message), refusal: { code: SQLSTATE.syntax, message } };
 }
 
-function remember(s: SessionState, statement: PreparedStatement, judged: Judged): void {
-  statement.verdict = {
-    judged,
-    effective: s.env.policies(s.now).effective,
-    catalog: s.env.catalog(),
-    epoch: s.settings.epoch,
-    quiet: judged.raw !== null && isQuiet(judged.raw, judged.facts),
-  };
-}
-
-/**
- * The verdict on a prepared statement as of now: it outlives tokens, policies and settings, so what was decided at
- * Parse counts only while nothing that it hung on has changed.
- */
+/** The verdict on a prepared statement as of now. */
 function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | Need {
   if (s.cancelled) return cancelledByUser(statement.raw);
   const unavailable = s.env.auditUnavailable();
@@ -146,18 +134,10 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
   const why = doubtOf(s, statement);
   if (why !== null) return unread(s, why);
   if (raw === null) return statement.unread === null ? EMPTY : unread(s, statement.unread);
-  const { effective, timed } = s.env.policies(s.now);
-  const fresh =
-    verdict !== null &&
-    !timed &&
-    verdict.effective === effective &&
-    raw.effects.every(({ kind }) => kind === 'Transaction') &&
-    verdict.catalog === s.env.catalog() &&
-    verdict.epoch === s.settings.epoch;
-  if (fresh) return verdict.judged;
+  if (isFresh(s, raw, verdict)) return verdict.judged;
   const judgement = judge(s.surroundings(), raw);
   if (judgement.kind === 'Wait') return judgement.need;
-  remember(s, statement, judgement.judged);
+  statement.verdict = verdictOf(s, raw, judgement.judged);
   return judgement.judged;
 }
 

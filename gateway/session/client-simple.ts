@@ -14,6 +14,7 @@ import { reply } from './replies.ts';
 import type { KnownSettings } from './settings.ts';
 import { afterLiteralSets } from './simulate.ts';
 import type { SessionState } from './state.ts';
+import { judgeText } from './verdicts.ts';
 
 /** One statement of a string, with its text for the record. */
 interface Planned {
@@ -98,6 +99,8 @@ export function syntaxRefusal(error: Analysis & { kind: 'SyntaxError' }): Pick<J
 
 function planString(s: SessionState, text: DecodedText, analysis: Analysis & { kind: 'Statements' }): Plan | Need {
   const { statements, places } = analysis;
+  const [only] = statements;
+  if (only !== undefined && statements.length === 1) return planOnly(s, text, only, places[0]!);
   const planned: Planned[] = [];
   let around = atStart(s);
   for (const [index, raw] of statements.entries()) {
@@ -118,6 +121,18 @@ function planString(s: SessionState, text: DecodedText, analysis: Analysis & { k
     around = after(s, around, raw, judged.facts);
   }
   return countable(s, { statements: planned, refusal: null, prefix: 0 });
+}
+
+/** The usual string: one statement. */
+function planOnly(s: SessionState, text: DecodedText, raw: RawStatement, place: Place): Plan | Need {
+  const over = exhausted(s, raw, 0);
+  const judgement = over === null ? judgeText(s, raw) : { kind: 'Judged' as const, judged: over };
+  if (judgement.kind === 'Wait') return judgement.need;
+  const { judged } = judgement;
+  const own = textOf(text, place);
+  const undo = judged.refusal === null ? applyNames(s, raw, own) : [];
+  const plan = { statements: [{ judged, text: own, undo }], refusal: judged.refusal, prefix: 0 };
+  return judged.refusal === null ? countable(s, plan) : plan;
 }
 
 /** The string is planned again when the answer is in. */
@@ -185,7 +200,7 @@ function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): voi
   for (const { judged } of plan.statements) {
     if (judged.refusal !== null) break;
     if (judged.raw === null) noteUnread(s);
-    else noteSettings(s, judged.raw, judged.facts);
+    else if (!s.verdicts.isQuiet(judged.raw, judged)) noteSettings(s, judged.raw, judged.facts);
   }
   const nonce = refusal === null ? '' : s.env.nonce();
   const bytes = refusal === null ? step : replacement.query(text.subarray(0, plan.prefix), nonce);

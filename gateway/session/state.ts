@@ -5,6 +5,7 @@ import { Names, type Running } from './names.ts';
 import { type Reply, ReplyQueue } from './replies.ts';
 import { RowMeter } from './row-meter.ts';
 import { Settings } from './settings.ts';
+import { KnownVerdicts } from './verdicts.ts';
 
 /** Everything a session remembers; the handlers of client and server messages share it. */
 export class SessionState {
@@ -14,6 +15,7 @@ export class SessionState {
   readonly names = new Names(this.replies);
   readonly settings = new Settings();
   readonly rows = new RowMeter();
+  readonly verdicts = new KnownVerdicts();
   /** Milliseconds since the epoch, of the event at hand. */
   now = 0;
   /** The same on a clock that never goes back: for durations. */

@@ -25,7 +25,16 @@ const STATEMENT_BYTES = 1024;
 
 const parser = await loadParser();
 
+/** As the gateway keeps them: the same text is the same objects again. */
+const analyses = new Map<string, Analysis>();
+
 function analyze(text: Buffer): Analysis {
+  const known = analyses.get(text.toString()) ?? parse(text);
+  analyses.set(text.toString(), known);
+  return known;
+}
+
+function parse(text: Buffer): Analysis {
   try {
     return analyzeText(parser.parse(text.toString()), text);
   } catch (error) {
