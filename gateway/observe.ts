@@ -27,6 +27,7 @@ export function observeSession(metrics: Metrics, tracing: Tracing, context: Sess
         if (span !== null) traced.set(statement, span);
       } else if (record.kind === 'outcome') {
         if (record.status !== 'Denied') metrics.statementDuration.observe(record.duration / 1000);
+        if (traced.size === 0) return;
         traced.get(record.statement)?.end(record);
         traced.delete(record.statement);
       }

@@ -1,18 +1,6 @@
 import { all, kubectl, type Thing } from './kubectl.ts';
+import { nodeNames, onNode } from './nodes.ts';
 import { run } from './run.ts';
-
-/** Runs a shell script in a node of a kind cluster; a node that is no container of this machine is a failure. */
-function onNode(node: string, script: string, input = ''): Promise<string> {
-  return run('docker', ['exec', '-i', node, 'sh', '-c', script], { input });
-}
-
-async function nodeNames(selector = ''): Promise<readonly string[]> {
-  const names = await kubectl(['get', 'nodes', '-l', selector, '-o', 'name']);
-  return names
-    .split('\n')
-    .filter((name) => name !== '')
-    .map((name) => name.replace('node/', ''));
-}
 
 /** The node that runs the API server. */
 async function controlPlane(): Promise<string> {

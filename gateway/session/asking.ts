@@ -18,7 +18,7 @@ import { encodeFlush } from '../wire/frontend.ts';
 import type { Need } from './judged.ts';
 import { askPins } from './pins.ts';
 import { encodeQuestion, type Question, type QuestionRows, type QuestionText } from './question.ts';
-import { type ReplyKind, reply } from './replies.ts';
+import { type ReplyKind, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** Sets in motion what a waiting statement needs; the session tries it again when the answers are in. */
@@ -113,6 +113,6 @@ export function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRo
   for (const [i, bytes] of encodeQuestion(text, s.env.nonce(), alone).entries()) {
     const kind = i === KINDS.length - 1 && !alone ? null : KINDS[i]!;
     if (kind === null) s.port.toServer(bytes, null);
-    else s.forward(bytes, reply(kind, { question }));
+    else s.forward(bytes, replyWith(kind, { question }));
   }
 }

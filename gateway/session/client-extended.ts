@@ -19,7 +19,7 @@ import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
 import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
 import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
-import { reply } from './replies.ts';
+import { reply, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 import { isFresh, judgeText, verdictOf } from './verdicts.ts';
 
@@ -29,7 +29,7 @@ const ANSWERS: Need = { kind: 'Answers' };
 function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
   const nonce = s.env.nonce();
   s.pipelineOpen = true;
-  s.forward(replacement.extended(nonce), reply('Refused', { refusal, nonce, running }));
+  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce, running }));
   s.skipping = true;
   return null;
 }
@@ -55,7 +55,7 @@ export function onParse(s: SessionState, step: Step): Need | null {
   };
   const undo = [s.names.setStatement(protocolName(parse.statement), statement)];
   s.pipelineOpen = true;
-  s.forward(step, reply('Parse', { undo }));
+  s.forward(step, reply('Parse', undo));
   return null;
 }
 
@@ -81,7 +81,7 @@ export function onParseHead(s: SessionState, step: Step): boolean {
   };
   const undo = [s.names.setStatement(protocolName(raw.toString('latin1', 5, end)), statement)];
   s.pipelineOpen = true;
-  s.forward(step, reply('Parse', { undo }));
+  s.forward(step, reply('Parse', undo));
   return true;
 }
 
@@ -164,7 +164,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   const portal: Portal = { statement, held: false, running, mark: s.replies.sent };
   const undo = [s.names.setPortal(protocolName(message.portal), portal)];
   s.pipelineOpen = true;
-  s.forward(step, reply('Bind', { undo, running: [running] }));
+  s.forward(step, reply('Bind', undo, [running]));
   return null;
 }
 
@@ -197,7 +197,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   running.executed = true;
   portal.running = running;
   s.pipelineOpen = true;
-  s.forward(step, reply('Execute', { undo, running: [running] }));
+  s.forward(step, reply('Execute', undo, [running]));
   return null;
 }
 
@@ -218,8 +218,8 @@ export function onDescribe(s: SessionState, step: Step): Need | null {
   if (known === undefined && unseen(s, name) === undefined)
     return refuse(s, target === 'S' ? noSuchStatement(name) : noSuchPortal(name));
   s.pipelineOpen = true;
-  const describes = target === 'S' ? ((known as PreparedStatement | undefined) ?? null) : null;
-  s.forward(step, reply(target === 'S' ? 'DescribeStatement' : 'DescribePortal', { describes }));
+  const describes = (known as PreparedStatement | undefined) ?? null;
+  s.forward(step, target === 'S' ? replyWith('DescribeStatement', { describes }) : reply('DescribePortal'));
   return null;
 }
 
@@ -228,7 +228,7 @@ export function onClose(s: SessionState, step: Step): null {
   const key = protocolName(name);
   const undo = target === 'S' ? s.names.setStatement(key, undefined) : s.names.setPortal(key, undefined);
   s.pipelineOpen = true;
-  s.forward(step, reply('Close', { undo: [undo] }));
+  s.forward(step, reply('Close', [undo]));
   return null;
 }
 

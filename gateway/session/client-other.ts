@@ -5,7 +5,7 @@ import { noteSettings, noteUnread } from './effects.ts';
 import { cancelledByUser, exhausted, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
-import { reply } from './replies.ts';
+import { reply, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** FunctionCall: a call by OID, judged as the call of the function that has it. */
@@ -41,7 +41,7 @@ function callFunction(s: SessionState, step: Step, call: FunctionCallHead): Need
   s.pipelineOpen = false;
   s.forward(
     refusal === null ? step : replacement.functionCall(),
-    reply('FunctionCall', { running: [running], refusal }),
+    replyWith('FunctionCall', { running: [running], refusal }),
   );
   return null;
 }

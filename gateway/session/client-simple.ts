@@ -10,7 +10,7 @@ import type { Judged, Need } from './judged.ts';
 import { uncountable } from './max-rows.ts';
 import type { Running, Undo } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, replacement, SQLSTATE, serverDenial } from './refusal.ts';
-import { reply } from './replies.ts';
+import { reply, replyWith } from './replies.ts';
 import type { KnownSettings } from './settings.ts';
 import { afterLiteralSets } from './simulate.ts';
 import type { SessionState } from './state.ts';
@@ -206,7 +206,7 @@ function forwardPlan(s: SessionState, plan: Plan, step: Step, text: Buffer): voi
   const bytes = refusal === null ? step : replacement.query(text.subarray(0, plan.prefix), nonce);
   s.pipelineOpen = false;
   s.counting = refusal === null && running.some(({ bound }) => bound !== null);
-  s.forward(bytes, reply('Query', { running, refusal, nonce }));
+  s.forward(bytes, refusal === null ? reply('Query', [], running) : replyWith('Query', { running, refusal, nonce }));
 }
 
 /** Writes the intent of a statement that is about to be forwarded or refused. */

@@ -1,7 +1,7 @@
 import type { Step } from '../wire/reader.ts';
 import type { Running } from './names.ts';
 import { encodeRefusal, encodeWarning, type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
-import { type Reply, reply } from './replies.ts';
+import { type Reply, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /*
@@ -115,7 +115,7 @@ function handOn(s: SessionState, head: Reply): void {
     return;
   }
   const nonce = s.env.nonce();
-  s.forward(replacement.extended(nonce), reply('Refused', { refusal: head.cut!.refusal, nonce }));
+  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal: head.cut!.refusal, nonce }));
   s.skipping = true;
 }
 
@@ -128,6 +128,6 @@ export function cutReady(s: SessionState, head: Reply, status: 'I' | 'T' | 'E'):
   }
   const nonce = s.env.nonce();
   const failing = replacement.query(Buffer.alloc(0), nonce);
-  s.forward(failing, reply('Query', { refusal: head.cut.refusal, nonce }));
+  s.forward(failing, replyWith('Query', { refusal: head.cut.refusal, nonce }));
   return true;
 }

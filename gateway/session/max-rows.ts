@@ -3,7 +3,7 @@ import type { RawStatement, SessionEffect } from '../sql/facts.ts';
 import { FRONTEND } from '../wire/types.ts';
 import type { Judged } from './judged.ts';
 import { type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
-import { type Reply, reply } from './replies.ts';
+import { type Reply, replyWith } from './replies.ts';
 import { rowsOfTag, type SessionState } from './state.ts';
 
 /*
@@ -117,7 +117,7 @@ export function undoneBeyond(s: SessionState, head: Reply, tag: string | null): 
   }
   s.replies.shift();
   const nonce = s.env.nonce();
-  s.forward(replacement.extended(nonce), reply('Refused', { refusal, nonce }));
+  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce }));
   s.skipping = true;
   return true;
 }

@@ -2,7 +2,7 @@ import { encodeSync } from '../wire/frontend.ts';
 import type { Bytes } from './environment.ts';
 import { auditDenied } from './judge.ts';
 import { replacement } from './refusal.ts';
-import { type Reply, reply } from './replies.ts';
+import { type Reply, reply, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 
 /** Bytes that wait for their record, with the reply that was noted for them. */
@@ -47,14 +47,14 @@ export function refuseStaged(s: SessionState, units: readonly StagedUnit[], reas
 function replace(s: SessionState, item: Reply, refusal: NonNullable<Reply['refusal']>): boolean {
   const nonce = s.env.nonce();
   if (item.kind === 'Query') {
-    s.forward(replacement.query(Buffer.alloc(0), nonce), reply('Query', { refusal, nonce }));
+    s.forward(replacement.query(Buffer.alloc(0), nonce), replyWith('Query', { refusal, nonce }));
     return false;
   }
   if (item.kind === 'FunctionCall') {
-    s.forward(replacement.functionCall(), reply('FunctionCall', { refusal }));
+    s.forward(replacement.functionCall(), replyWith('FunctionCall', { refusal }));
     return false;
   }
   if (item.kind === 'CopyEnd') return false;
-  s.forward(replacement.extended(nonce), reply('Refused', { refusal, nonce }));
+  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce }));
   return true;
 }

@@ -182,11 +182,13 @@ function readTarget(cursor: Cursor): { target: Target; name: string } {
 }
 
 export function decodeDescribe(body: Buffer): Describe {
-  return { kind: 'Describe', ...readTarget(new Cursor('Describe', body)) };
+  const { target, name } = readTarget(new Cursor('Describe', body));
+  return { kind: 'Describe', target, name };
 }
 
 export function decodeClose(body: Buffer): Close {
-  return { kind: 'Close', ...readTarget(new Cursor('Close', body)) };
+  const { target, name } = readTarget(new Cursor('Close', body));
+  return { kind: 'Close', target, name };
 }
 
 export function decodeExecute(body: Buffer): Execute {

@@ -16,9 +16,9 @@ function portal(mark: number, held: boolean): Portal {
 test('a name is certain once it was answered, though something is always outstanding', () => {
   const { replies, names } = begin();
   const first = names.setStatement('s', STATEMENT);
-  replies.push(reply('Parse', { undo: [first] }));
+  replies.push(reply('Parse', [first]));
   const second = names.setStatement('s', undefined);
-  replies.push(reply('Close', { undo: [second] }));
+  replies.push(reply('Close', [second]));
   names.confirm([first]);
   expect(names.isUncertain(names.statements, 's')).toBe(false);
   replies.push(reply('Sync'));
