@@ -143,7 +143,7 @@ async function measure(stage: Stage): Promise<readonly Line[]> {
     () => operator.log(),
     600_000,
   );
-  add('start to everything made and looked at', seconds(started), 's');
+  add('start to everything made and looked at', seconds(started), 's', 30);
   await until(
     () => allSettled(stage),
     () => operator.log(),
