@@ -3,6 +3,8 @@ export interface Options {
   readonly rounds: number;
   /** Of one pgbench run. */
   readonly seconds: number;
+  /** Seconds of each protocol before anything counts: a compiler learns from what runs. */
+  readonly warmUp: number;
   readonly clients: readonly number[];
   readonly scale: number;
   readonly idleSessions: number;
@@ -12,8 +14,8 @@ export interface Options {
   readonly page: string | null;
 }
 
-const FULL = { rounds: 3, seconds: 6, clients: [1, 16, 64], scale: 10, idleSessions: 500 } as const;
-const QUICK = { rounds: 1, seconds: 3, clients: [1, 16, 64], scale: 2, idleSessions: 100 } as const;
+const FULL = { rounds: 3, seconds: 6, warmUp: 4, clients: [1, 16, 64], scale: 10, idleSessions: 500 } as const;
+const QUICK = { rounds: 1, seconds: 3, warmUp: 1, clients: [1, 16, 64], scale: 2, idleSessions: 100 } as const;
 
 /** Reads `--quick`, `--seconds=N`, `--rounds=N`, `--without=NAME,…`; a quick run never overwrites the page. */
 export function readOptions(args: readonly string[]): Options {

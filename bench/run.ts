@@ -76,6 +76,9 @@ async function start(name: string, make: () => Promise<Contender>): Promise<void
 /** Rounds in which the contenders take turns (A B C, A B C), so that a noisy minute hits all of them. */
 async function transactions(main: readonly Contender[]): Promise<Sample[]> {
   const samples: Sample[] = [];
+  for (const protocol of PROTOCOLS)
+    for (const contender of main)
+      await pgbench(contender, { script: 'select-only', protocol, clients: 16, seconds: options.warmUp });
   for (let round = 1; round <= options.rounds; round++) {
     for (const script of SCRIPTS) {
       for (const protocol of PROTOCOLS) {
