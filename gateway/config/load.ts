@@ -37,11 +37,17 @@ export function parseDocument(bytes: Buffer): LoadResult {
 
 /** Checks a value that came as an object, as `parseDocument` does for bytes. Never throws. */
 export function checkDocument(value: unknown): LoadResult {
+  const errors = documentErrors(value);
+  return errors.length > 0 ? { ok: false, errors } : { ok: true, revision: makeRevision(value as ConfigDocument) };
+}
+
+/** Why a value is no document that can be run; empty: it is one. */
+export function documentErrors(value: unknown): readonly string[] {
   const version = unknownVersion(value);
-  if (version !== null) return { ok: false, errors: [version] };
-  if (!isDocument(value)) return { ok: false, errors: schemaErrors(isDocument.errors ?? []) };
-  const errors = referenceErrors(value);
-  return errors.length > 0 ? { ok: false, errors } : { ok: true, revision: makeRevision(value) };
+  if (version !== null) return [version];
+  if (isDocument(value)) return referenceErrors(value);
+  const errors = schemaErrors(isDocument.errors ?? []);
+  return errors.length > 0 ? errors : ['document: is none by its schema'];
 }
 
 /** The revision that the bytes of a document name by themselves, good or bad; null: they are no text. */

@@ -1,11 +1,11 @@
 import type { ConfigDocument } from '../../gateway/config/document.ts';
-import { checkDocument } from '../../gateway/config/load.ts';
-import { makeRevision } from '../../gateway/config/revision.ts';
+import { documentErrors } from '../../gateway/config/load.ts';
 import type { Reason } from '../api/conditions.ts';
 import { MAX_CONFIG_BYTES, pack } from './children/config-map.ts';
 import { wantedPods } from './children/scaling.ts';
 import { compile } from './compile.ts';
 import type { Problem } from './problems.ts';
+import { revisionOf } from './text.ts';
 import type { GatewayInput } from './types.ts';
 
 /** What a gateway and all that is attached to it make together. */
@@ -26,19 +26,18 @@ const MAX_OBJECTS = 4096;
 export function configure(input: GatewayInput): Configuration {
   const { document, problems } = compile({ ...input, pods: Math.max(1, wantedPods(input.gateway, input.workload)) });
   if (document === null) return { kind: 'Bad', reason: 'Invalid', message: describe(problems), problems };
-  const { revision } = makeRevision(document);
+  const revision = revisionOf(document);
   // Most plans are made because a pod has said something: what is published has been looked at before.
   if (revision === input.published?.revision) return { kind: 'Good', document: input.published.document, revision };
   if (document.objects.length > MAX_OBJECTS) {
     const message = `${document.objects.length - 1} objects are attached, ${MAX_OBJECTS - 1} fit: use several gateways`;
     return { kind: 'Bad', reason: 'ConfigTooLarge', message, problems };
   }
-  const checked = checkDocument(document);
-  if (!checked.ok) {
-    return { kind: 'Bad', reason: 'Invalid', message: `the configuration is not good: ${checked.errors[0]}`, problems };
-  }
+  const [error] = documentErrors(document);
+  if (error !== undefined)
+    return { kind: 'Bad', reason: 'Invalid', message: `the configuration is not good: ${error}`, problems };
   const bytes = pack(document).length + Buffer.byteLength(input.installation.control.ca);
-  if (bytes <= MAX_CONFIG_BYTES) return { kind: 'Good', ...checked.revision };
+  if (bytes <= MAX_CONFIG_BYTES) return { kind: 'Good', document, revision };
   const message =
     `${bytes} bytes gzipped, ${MAX_CONFIG_BYTES} fit into a ConfigMap: ` +
     'spread the policies over several gateways, or use patterns in the place of long lists';

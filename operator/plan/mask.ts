@@ -1,12 +1,13 @@
 import type { Mask, MaskRule } from '../../gateway/config/document.ts';
 import type { MaskingRule } from '../api/types.generated.ts';
 import { compileSubject } from './policy.ts';
+import { remember } from './remember.ts';
 
 type Spec = MaskingRule['spec'];
 type MaskSpec = NonNullable<Spec['columns']>[number]['mask'];
 
 /** Compiles a MaskingRule; its schema leaves nothing to be wrong with it. */
-export function compileMask({ metadata, spec }: MaskingRule): MaskRule {
+export const compileMask = remember(({ metadata, spec }: MaskingRule): MaskRule => {
   const { hashKeySecretRef: key } = spec;
   return {
     namespace: metadata.namespace,
@@ -29,7 +30,7 @@ export function compileMask({ metadata, spec }: MaskingRule): MaskRule {
     trustedChannels: spec.trustedChannels ?? [],
     hashKey: key === undefined ? null : { secret: key.name, key: key.key },
   };
-}
+});
 
 /** The CRD's rules have made sure that each type has what belongs to it. */
 function compileMaskType({ type, prefix, suffix, domain, unit, step, value }: MaskSpec): Mask {

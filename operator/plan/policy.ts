@@ -2,25 +2,39 @@ import type { Policy, Rule, Subject } from '../../gateway/config/document.ts';
 import type { AccessPolicy } from '../api/types.generated.ts';
 import { type Problem, type Report, refOf } from './problems.ts';
 import { parseDuration, parseSize } from './quantities.ts';
+import { remember } from './remember.ts';
 import { refuseUnavailableRule } from './unavailable.ts';
 
 type Spec = AccessPolicy['spec'];
 
 /** Compiles an AccessPolicy; what is wrong with it beyond its schema goes to `problems`. */
 export function compilePolicy(manifest: AccessPolicy, roles: readonly string[], problems: Problem[]): Policy {
-  const report: Report = (path, message) => void problems.push({ object: refOf(manifest), path, message });
-  const { spec, metadata } = manifest;
-  const role = spec.role ?? null;
+  const { policy, wrong } = compileAlone(manifest);
+  const { role } = policy;
   if (role !== null && !roles.includes(role)) {
-    report('spec.role', `"${role}" is not a role of the gateway; its spec.upstream.roles are: ${roles.join(', ')}`);
+    const message = `"${role}" is not a role of the gateway; its spec.upstream.roles are: ${roles.join(', ')}`;
+    problems.push({ object: refOf(manifest), path: 'spec.role', message });
   }
+  problems.push(...wrong);
+  return policy;
+}
+
+/** What a policy is, whatever the gateway. */
+const compileAlone = remember((manifest: AccessPolicy) => {
+  const wrong: Problem[] = [];
+  const report: Report = (path, message) => void wrong.push({ object: refOf(manifest), path, message });
+  const policy = compileManifest(manifest, report);
+  return { policy, wrong };
+});
+
+function compileManifest({ spec, metadata }: AccessPolicy, report: Report): Policy {
   return {
     namespace: metadata.namespace,
     name: metadata.name,
     mode: spec.mode,
     subjects: spec.subjects.map(compileSubject),
     databases: spec.databases ?? [],
-    role,
+    role: spec.role ?? null,
     rules: spec.rules.map((rule, i) =>
       compileRule(rule, (field, message) => report(`spec.rules[${i}].${field}`, message)),
     ),

@@ -1,4 +1,3 @@
-import { canonicalJson } from '../../gateway/config/canonical.ts';
 import type { Attachment } from '../plan/types.ts';
 import type { Mask, Policy } from './caches.ts';
 
@@ -18,7 +17,8 @@ export class AttachmentBook {
     const after = new Map(
       attachments.map((attachment) => [
         `${attachment.kind}/${attachment.name}`,
-        { attachment, text: canonicalJson(attachment) },
+        // Made by the same code each time: its members come in the same order.
+        { attachment, text: JSON.stringify(attachment) },
       ]),
     );
     this.#gateways.set(gateway, after);

@@ -1,8 +1,9 @@
 import { gzipSync } from 'node:zlib';
-import { canonicalJson } from '../../../gateway/config/canonical.ts';
 import { SEQUENCE_KEY } from '../../../gateway/config/control.ts';
 import type { ConfigDocument } from '../../../gateway/config/document.ts';
 import { childNames } from '../names.ts';
+import { remember } from '../remember.ts';
+import { documentText } from '../text.ts';
 import type { Child, GatewayInput, Published } from '../types.ts';
 import { child } from './child.ts';
 
@@ -17,17 +18,12 @@ export const MAX_CONFIG_BYTES = 1024 * 1024 - 16 * 1024;
 const OS_BYTE = 9;
 const OS_UNKNOWN = 255;
 
-const packed = new WeakMap<ConfigDocument, Buffer>();
-
 /** The canonical bytes of a document, gzipped; the same document gives the same bytes. */
-export function pack(document: ConfigDocument): Buffer {
-  const before = packed.get(document);
-  if (before !== undefined) return before;
-  const bytes = gzipSync(canonicalJson(document), { level: 9 });
+export const pack = remember((document: ConfigDocument): Buffer => {
+  const bytes = gzipSync(documentText(document), { level: 9 });
   bytes[OS_BYTE] = OS_UNKNOWN;
-  packed.set(document, bytes);
   return bytes;
-}
+});
 
 export function configMap(
   gateway: GatewayInput['gateway'],
