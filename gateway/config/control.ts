@@ -16,6 +16,12 @@ export const MAX_UP_LINE = 128 * 1024;
 /** Key of the gateway's ConfigMap that holds the document's sequence, in decimal digits, beside the document. */
 export const SEQUENCE_KEY = 'sequence';
 
+/** The sequence that is written there; 0: none that can be read. */
+export function readSequence(written: string): number {
+  const sequence = /^\d{1,16}$/.test(written.trim()) ? Number(written) : 0;
+  return Number.isSafeInteger(sequence) ? sequence : 0;
+}
+
 /** From the operator to the gateway. The first one after the opening is always the present Configuration, if there is one. */
 export type ControlDown =
   | {
@@ -24,7 +30,8 @@ export type ControlDown =
       /**
        * Orders the documents of one gateway, as hashes cannot: several replicas push, and the kubelet mounts, each with a
        * lag of its own. Written by the leader beside the document (SEQUENCE_KEY), greater with each new revision:
-       * max(the published one + 1, milliseconds since the epoch), so that a ConfigMap made anew is newer as well.
+       * max(the published one + 1, any that a pod has + 1, milliseconds since the epoch), so that a ConfigMap made anew is
+       * newer as well.
        */
       readonly sequence: number;
       /** The canonical bytes of the document, gzipped, base64: what the ConfigMap holds. */

@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { SEQUENCE_KEY } from './control.ts';
+import { readSequence, SEQUENCE_KEY } from './control.ts';
 import type { ConfigSource } from './source.ts';
 
 /** A document as it lies in a file, and its place in the order of documents; 0: none is told. */
@@ -38,11 +38,6 @@ export async function readMounted(path: string): Promise<Mounted> {
 function absent(error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOENT') return '';
   throw error;
-}
-
-function readSequence(written: string): number {
-  const sequence = /^\d{1,16}$/.test(written.trim()) ? Number(written) : 0;
-  return Number.isSafeInteger(sequence) ? sequence : 0;
 }
 
 /**

@@ -116,7 +116,9 @@ export function late(input: GatewayInput, behind: readonly PodView[], revision: 
 export function patience({ gateway, published, now }: GatewayInput, revision: string): number {
   if (published?.revision !== revision) return PATIENCE;
   const failing = since(gateway.status?.conditions, 'Programmed', 'False') ?? now;
-  return Math.min(now, Math.max(failing, published.sequence)) + PATIENCE - now;
+  // A sequence far ahead of the clock is no time: it came after one that somebody had written.
+  const sent = published.sequence <= now + PATIENCE ? published.sequence : 0;
+  return Math.min(now, Math.max(failing, sent)) + PATIENCE - now;
 }
 
 function hint(behind: readonly PodView[]): string {

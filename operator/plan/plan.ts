@@ -46,12 +46,22 @@ export function plan(input: GatewayInput): GatewayPlan {
 }
 
 /** The new document where it is good, else the last good one; null: there is none. */
-function choose({ published, now }: GatewayInput, configuration: Configuration): Published | null {
+function choose(input: GatewayInput, configuration: Configuration): Published | null {
+  const { published } = input;
   if (configuration.kind === 'Bad') return published;
   const { document, revision } = configuration;
   // A sequence that cannot be read is 0: the document is published anew with one that can.
   if (published?.revision === revision && published.sequence > 0) return published;
-  return { document, revision, sequence: Math.max((published?.sequence ?? 0) + 1, now) };
+  return { document, revision, sequence: nextSequence(input) };
+}
+
+/** What a pod says beyond this is not believed: one that lies must not use up the numbers that there are. */
+const MAX_HEARD = 2 ** 52;
+
+/** Greater than that of the published document, and of any that a pod has: the ConfigMap may have been made anew. */
+function nextSequence({ published, pods, now }: GatewayInput): number {
+  const heard = pods.map(({ report }) => report?.sequence ?? 0).filter((sequence) => sequence <= MAX_HEARD);
+  return Math.max(now, 1 + Math.max(published?.sequence ?? 0, ...heard));
 }
 
 function status(

@@ -46,7 +46,7 @@ export interface PodView {
 export interface Published {
   readonly document: ConfigDocument;
   readonly revision: string;
-  /** Data key SEQUENCE_KEY. Stays while the revision does; a new revision has max(this + 1, now). */
+  /** Data key SEQUENCE_KEY. Stays while the revision does; a new revision has max(this + 1, what any pod has + 1, now). */
   readonly sequence: number;
 }
 

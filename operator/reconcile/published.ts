@@ -1,4 +1,4 @@
-import { SEQUENCE_KEY } from '../../gateway/config/control.ts';
+import { readSequence, SEQUENCE_KEY } from '../../gateway/config/control.ts';
 import { parseDocument } from '../../gateway/config/load.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { DOCUMENT_KEY } from '../plan/children/config-map.ts';
@@ -27,6 +27,5 @@ function read(configMap: KubeObject): Published | null {
   const loaded = parseDocument(Buffer.from(packed, 'base64'));
   if (!loaded.ok) return null;
   const { [SEQUENCE_KEY]: sequence } = (configMap.data ?? {}) as Readonly<Record<string, unknown>>;
-  const digits = typeof sequence === 'string' && /^[0-9]{1,15}$/.test(sequence);
-  return { ...loaded.revision, sequence: digits ? Number(sequence) : 0 };
+  return { ...loaded.revision, sequence: typeof sequence === 'string' ? readSequence(sequence) : 0 };
 }

@@ -483,6 +483,30 @@ describe('what the plan does', () => {
     expect(plan({ ...input, published: unread, now: NOW + MINUTE }).publish!.sequence).toBe(NOW + MINUTE);
   });
 
+  test('a ConfigMap that somebody gave a huge sequence and that is gone: what comes next is newer for pods all the same', () => {
+    const input = then(() => ({}));
+    const hold = (sequence: number) =>
+      input.pods.map((each) => ({ ...each, report: report(input.published!.revision, { sequence }) }));
+    const next = (sequence: number, published: GatewayInput['published'] = null) =>
+      plan({ ...input, ...changed, published, pods: hold(sequence) }).publish!.sequence;
+    expect(next(999_999_999_999_999)).toBe(1_000_000_000_000_000);
+    expect(next(999_999_999_999_999, input.published)).toBe(1_000_000_000_000_000);
+    expect(next(SETTLED)).toBe(NOW);
+    // Nor does a pod that lies use up the numbers there are.
+    expect(next(Number.MAX_SAFE_INTEGER)).toBe(NOW);
+    expect(next(Number.MAX_SAFE_INTEGER - 1)).toBe(NOW);
+  });
+
+  test('a sequence ahead of the clock keeps nothing on its way for ever', () => {
+    const input = then((before) => {
+      const { publish } = plan({ ...before, ...changed });
+      const published = { ...publish!, sequence: NOW + 1000 * MINUTE };
+      return { ...changed, published };
+    });
+    const late = { ...known(input, NOW), now: NOW + 2 * MINUTE };
+    expect(says(late, 'Programmed')).toMatch(/^False ConfigNotConfirmed: not confirmed by pods/);
+  });
+
   test.each<[string, () => GatewayInput, number | null]>([
     ['nothing is awaited', () => settled(), null],
     ['confirmations: until they are late', () => then(() => changed), MINUTE],

@@ -58,7 +58,10 @@ function observe(manifests: readonly Manifest[], observed: Observed): GatewayInp
   const pods = observed.pods?.map(({ name, runs, ...rest }) =>
     runs === undefined ? pod(name, rest) : running(name, runs === 'Now' ? target : before.published!, rest),
   );
-  return { ...input, ...(pods === undefined ? {} : { pods }), ...observed.change };
+  // What a pod runs has been published.
+  const runsNow = observed.pods?.some(({ runs }) => runs === 'Now') === true;
+  const published = runsNow ? { published: target, earlier: [before.published!] } : {};
+  return { ...input, ...published, ...(pods === undefined ? {} : { pods }), ...observed.change };
 }
 
 /** A ConfigMap's compressed bytes hang on the library that made them; the document is shown in the clear. */

@@ -82,8 +82,9 @@ export function pod(name: string, change: Partial<PodView> = {}): PodView {
 }
 
 /** A pod that runs a document, with everything that counts from its start. */
-export function running(name: string, { document, revision }: Published, change: Partial<PodView> = {}): PodView {
-  const told = report(revision, { unenforced: unenforced(document) });
+export function running(name: string, published: Published, change: Partial<PodView> = {}): PodView {
+  const { document, revision, sequence } = published;
+  const told = report(revision, { sequence, unenforced: unenforced(document) });
   return pod(name, { shape: shapeOf(document), report: told, ...change });
 }
 
