@@ -1,4 +1,4 @@
-import { type Home, ownedBy } from '../kube/home.ts';
+import { createOwning, type Home, type Owning } from '../kube/home.ts';
 import type { KubeClient, KubeObject, ObjectKey, Resource } from '../kube/types.ts';
 import { type Issued, issueAll, issueLeaf, renewAuthority, type ServingCertificate } from './certificate.ts';
 import type { ControlLog } from './inputs.ts';
@@ -33,6 +33,7 @@ const IMPATIENT = 2000;
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
   readonly #key: ObjectKey;
+  readonly #owning: Owning;
   readonly #listeners: ((certificate: ServingCertificate) => void)[] = [];
   #current: ServingCertificate | null = null;
   #said: string | null = null;
@@ -40,6 +41,7 @@ export class CertificateKeeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#key = { resource: SECRETS, namespace: options.namespace, name: CONTROL_SECRET };
+    this.#owning = createOwning(options.home);
   }
 
   /** The last one that was good; null: none yet. */
@@ -90,13 +92,14 @@ export class CertificateKeeper {
   }
 
   async #create(): Promise<void> {
-    const { kube, namespace, home, names, leads } = this.#options;
+    const { kube, namespace, names, leads } = this.#options;
     if (!leads()) return;
     const issued = await issueAll(names, this.#now());
     const labels = { 'app.kubernetes.io/managed-by': 'postern', 'app.kubernetes.io/name': 'postern' };
-    const metadata = ownedBy({ name: CONTROL_SECRET, namespace, labels }, await home());
-    const secret = { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata };
-    await kube.create(SECRETS, { ...secret, data: encodeData(issued) });
+    const secret = { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', data: encodeData(issued) };
+    await this.#owning.write({ name: CONTROL_SECRET, namespace, labels }, (metadata) =>
+      kube.create(SECRETS, { ...secret, metadata }),
+    );
     this.#adopt(issued);
   }
 
@@ -108,16 +111,16 @@ export class CertificateKeeper {
     else this.#say(problem);
     if (usable) this.#adopt(issued);
     if (!leads() || issued.caKey === null) return;
-    const metadata = ownedBy(secret.metadata, await this.#options.home());
+    // The whole object with its resourceVersion: a change in between is a Conflict, and is looked at first.
+    const update = (object: KubeObject) =>
+      this.#owning.write(object.metadata, (metadata) => this.#options.kube.update(SECRETS, { ...object, metadata }));
     if (due === 'Nothing') {
       // Of an earlier version, or of a ServiceAccount that was made anew.
-      if (metadata !== secret.metadata) await this.#options.kube.update(SECRETS, { ...secret, metadata });
+      if ((await this.#owning.of(secret.metadata)) !== secret.metadata) await update(secret);
       return;
     }
     const renewed = await this.#renew(issued, due);
-    const data = { ...(secret.data as object | undefined), ...encodeData(renewed) };
-    // The whole object with its resourceVersion: a change in between is a Conflict, and is looked at first.
-    await this.#options.kube.update(SECRETS, { ...secret, metadata, data });
+    await update({ ...secret, data: { ...(secret.data as object | undefined), ...encodeData(renewed) } });
     this.#options.log.info({ name: CONTROL_SECRET, due }, 'the serving certificate was renewed');
     this.#said = null;
     this.#adopt(renewed);

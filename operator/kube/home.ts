@@ -1,4 +1,5 @@
 import type { Credentials } from './credentials.ts';
+import { KubeError } from './errors.ts';
 import type { KubeMeta, OwnerReference } from './types.ts';
 
 /**
@@ -15,6 +16,38 @@ export function homeOf(credentials: Credentials, namespace: string): Home {
     const account = claims?.serviceaccount;
     if (claims?.namespace !== namespace || !account?.name || !account.uid) return null;
     return { apiVersion: 'v1', kind: 'ServiceAccount', name: account.name, uid: account.uid };
+  };
+}
+
+/** Makes objects the property of a home. */
+export interface Owning {
+  /** As `ownedBy`. */
+  of<Meta extends KubeMeta>(metadata: Meta): Promise<Meta>;
+  /** Writes with the owner; where the cluster refuses that, without, and from then on. */
+  write<Meta extends KubeMeta, Answer>(metadata: Meta, write: (metadata: Meta) => Promise<Answer>): Promise<Answer>;
+}
+
+/**
+ * Clusters with the admission plugin OwnerReferencesPermissionEnforcement let only those change an owner who may delete
+ * the object, which the operator may not: a lease that is held, or a certificate that is renewed, counts for more.
+ */
+export function createOwning(home: Home): Owning {
+  let refused = false;
+  const of = async <Meta extends KubeMeta>(metadata: Meta): Promise<Meta> =>
+    refused ? metadata : ownedBy(metadata, await home());
+  return {
+    of,
+    async write(metadata, write) {
+      const owned = await of(metadata);
+      try {
+        return await write(owned);
+      } catch (error) {
+        if (owned === metadata || !(error instanceof KubeError) || error.reason !== 'Forbidden') throw error;
+      }
+      const answer = await write(metadata);
+      refused = true;
+      return answer;
+    },
   };
 }
 

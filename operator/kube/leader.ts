@@ -1,6 +1,6 @@
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { KubeError, messageOf } from './errors.ts';
-import { type Home, ownedBy } from './home.ts';
+import { createOwning, type Home, type Owning } from './home.ts';
 import type { Log } from './log.ts';
 import { microTime } from './micro-time.ts';
 import type { KubeClient, KubeObject, ObjectKey, Resource } from './types.ts';
@@ -62,6 +62,7 @@ export class Elector {
   readonly #clock: Clock;
   readonly #key: ObjectKey;
   readonly #ended = new AbortController();
+  readonly #owning: Owning;
   #observed: Observed | null = null;
   /** When the request that last renewed our lease was sent; null: we do not lead. */
   #renewedAt: number | null = null;
@@ -77,6 +78,7 @@ export class Elector {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#key = { resource: LEASES, namespace: options.namespace, name: options.name };
+    this.#owning = createOwning(options.home);
   }
 
   /** Not past the deadline either, should the timer that notices it be late. */
@@ -183,15 +185,14 @@ export class Elector {
   }
 
   async #put(seen: Observed | null, spec: LeaseSpec): Promise<KubeObject> {
-    const { client, namespace, name, home } = this.#options;
+    const { client, namespace, name } = this.#options;
     const how = { timeout: ATTEMPT, urgent: true };
-    const owner = await home();
-    if (seen !== null) {
-      const metadata = ownedBy(seen.lease.metadata, owner);
-      return client.update(LEASES, { ...seen.lease, metadata, spec }, how);
-    }
-    const metadata = ownedBy({ name, namespace }, owner);
-    return client.create(LEASES, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec }, how);
+    if (seen !== null)
+      return this.#owning.write(seen.lease.metadata, (metadata) =>
+        client.update(LEASES, { ...seen.lease, metadata, spec }, how),
+      );
+    const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', spec };
+    return this.#owning.write({ name, namespace }, (metadata) => client.create(LEASES, { ...lease, metadata }, how));
   }
 
   /** The last digits differ each time, so that a renewal is a change even where the wall clock stands still. */

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { homeOf, ownedBy } from '../../operator/kube/home.ts';
+import { KubeError } from '../../operator/kube/errors.ts';
+import { createOwning, homeOf, ownedBy } from '../../operator/kube/home.ts';
+import type { KubeMeta } from '../../operator/kube/types.ts';
 
 const OWNER = { apiVersion: 'v1', kind: 'ServiceAccount', name: 'postern-operator', uid: 'b0b0' };
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -36,4 +38,34 @@ test('what is owned already stays the very object', () => {
   expect(ownedBy(metadata, OWNER)).toBe(metadata);
   expect(ownedBy(metadata, null)).toBe(metadata);
   expect(ownedBy({ name: 'one' }, OWNER)).toEqual(metadata);
+});
+
+describe('where only those may change an owner who may delete', () => {
+  const before = { name: 'one', resourceVersion: '7' };
+  const writer = (reason: 'Forbidden' | 'Conflict', most = 1) => {
+    const written: KubeMeta[] = [];
+    const write = async (metadata: KubeMeta): Promise<string> => {
+      written.push(metadata);
+      if (metadata.ownerReferences !== undefined && written.length <= most) throw new KubeError(reason, 'PUT', 'no');
+      return 'written';
+    };
+    return { written, write };
+  };
+
+  test('an object is written without one, and no owner is tried again', async () => {
+    const owning = createOwning(async () => OWNER);
+    const { written, write } = writer('Forbidden');
+    expect(await owning.write(before, write)).toBe('written');
+    expect(await owning.write(before, write)).toBe('written');
+    expect(written).toEqual([{ ...before, ownerReferences: [OWNER] }, before, before]);
+    expect(await owning.of(before)).toBe(before);
+  });
+
+  test('anything else is said, and changes nothing', async () => {
+    const owning = createOwning(async () => OWNER);
+    const { written, write } = writer('Conflict');
+    await expect(owning.write(before, write)).rejects.toMatchObject({ reason: 'Conflict' });
+    expect(await owning.write(before, write)).toBe('written');
+    expect(written).toEqual([ownedBy(before, OWNER), ownedBy(before, OWNER)]);
+  });
 });

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
+import { KubeError } from '../../operator/kube/errors.ts';
 import { Elector, type ElectorOptions } from '../../operator/kube/leader.ts';
 import type { KubeObject } from '../../operator/kube/types.ts';
 import { createManualClock, type ManualClock } from './clocks.ts';
@@ -321,6 +322,26 @@ test('lost while an apply is under way: that call still ends, nothing waits for 
   await until('one has lost', () => events(one).includes('lost'));
   resolve();
   expect((await applied).metadata.name).toBe('a');
+});
+
+test('a lease of an earlier version whose owner may not be set is taken all the same', async () => {
+  const first = start('first');
+  await until('it leads', () => first.elector.isLeader);
+  await first.elector.stop();
+  const client = api.client();
+  const guarded: typeof client = {
+    ...client,
+    update: async (resource, object, how) => {
+      if (object.metadata.ownerReferences !== undefined)
+        throw new KubeError('Forbidden', 'PUT', 'you cannot delete it');
+      return client.update(resource, object, how);
+    },
+  };
+  const owner = { apiVersion: 'v1', kind: 'ServiceAccount', name: 'postern-operator', uid: '1' };
+  const one = start('one', { client: guarded, home: async () => owner });
+  await until('it leads', () => one.elector.isLeader);
+  await pass(60);
+  expect(one.elector.isLeader).toBe(true);
 });
 
 test('ten candidates: never two leaders, whoever dies', async () => {
