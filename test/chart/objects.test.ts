@@ -43,6 +43,20 @@ describe.each(RENDERED)('%s', (path) => {
     for (const { kind, metadata } of objects) expect(metadata.namespace !== undefined, kind).toBe(!global.test(kind));
   });
 
+  test('what is text is text, also where it looks like a number', () => {
+    const texts = objects.flatMap(({ metadata, spec }) => {
+      const pod = spec?.template ?? { metadata: {}, spec: {} };
+      const maps = [metadata.labels, metadata.annotations, pod.metadata.labels, pod.metadata.annotations];
+      return [
+        ...[metadata.name, metadata.namespace, pod.spec.priorityClassName].filter((text) => text !== undefined),
+        ...[...maps, pod.spec.nodeSelector].flatMap((map) => Object.values(map ?? {})),
+        ...(pod.spec.imagePullSecrets ?? []).map(({ name }: Manifest) => name),
+        ...(pod.spec.containers ?? []).flatMap(({ args }: Manifest) => args ?? []),
+      ];
+    });
+    expect(texts.filter((text) => typeof text !== 'string')).toEqual([]);
+  });
+
   test('what selects the operator selects it, whatever labels its pods were given besides', () => {
     const operator = objects.find(({ kind }) => kind === 'Deployment');
     const { labels } = operator.spec.template.metadata;

@@ -25,9 +25,10 @@ test('an unknown key is refused at every depth; only what Helm itself hands down
 test('the default values, and those of every golden file, are valid', () => {
   expect(validate(standard), JSON.stringify(validate.errors)).toBe(true);
   for (const file of list('test/chart/values'))
-    expect(validate(parse(read(`test/chart/values/${file}`))), `${file}: ${JSON.stringify(validate.errors)}`).toBe(
-      true,
-    );
+    expect(
+      validate(merge(standard, parse(read(`test/chart/values/${file}`)))),
+      `${file}: ${JSON.stringify(validate.errors)}`,
+    ).toBe(true);
 });
 
 test('the templates use every value, and no other', () => {
@@ -40,6 +41,18 @@ test('the templates use every value, and no other', () => {
   expect(used.filter((path) => !values.some((value) => kin(path, value.path)))).toEqual([]);
   // Inside `with`, the last part alone is written.
   expect(values.filter(({ path }) => !text.includes(`.${path.split('.').at(-1)}`))).toEqual([]);
+});
+
+test('what Helm is told is text wherever it stands alone: a release or a namespace may be called 123', () => {
+  const files = [
+    ...list('charts/postern/templates'),
+    ...list('charts/postern/templates/tests').map((f) => `tests/${f}`),
+  ];
+  const lines = files
+    .filter((name) => /\.(yaml|tpl)$/.test(name))
+    .flatMap((name) => read(`charts/postern/templates/${name}`).split('\n'));
+  const alone = /^\s*(- )?([\w./-]+: )?\{\{ \$?(\.|\.Release\.(Name|Namespace)) \}\}$/;
+  expect(lines.filter((line) => alone.test(line))).toEqual([]);
 });
 
 test('every value says what it is for', () => {
@@ -64,8 +77,13 @@ describe('a value is refused that', () => {
     ['is no peer', { networkPolicy: { metricsFrom: [{ namespaceSelector: { labels: {} } }] } }],
     ['is an empty peer', { networkPolicy: { metricsFrom: [{}] } }],
     ['is no port', { networkPolicy: { apiServer: { ports: ['https'] } } }],
+    ['opens every port to the operator by having none', { networkPolicy: { apiServer: { ports: null } } }],
+    ['leaves the image without a name', { image: { repository: null } }],
+    ['leaves an argument empty', { operator: { logLevel: null } }],
+    ['takes away what templates look into', { networkPolicy: null }],
+    ['is a list of nothing', { watchNamespaces: [null] }],
   ])('%s', (_, values) => {
-    // As Helm does: what is given over the defaults, each map merged.
+    // As Helm does: what is given over the defaults, each map merged, what is null taken away.
     expect(validate(merge(standard, values))).toBe(false);
   });
 });
@@ -74,10 +92,6 @@ function merge(below: unknown, above: unknown): unknown {
   const map = (value: unknown): value is Record<string, unknown> =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
   if (!map(below) || !map(above)) return above;
-  return Object.fromEntries(
-    [...new Set([...Object.keys(below), ...Object.keys(above)])].map((key) => [
-      key,
-      key in above ? merge(below[key], above[key]) : below[key],
-    ]),
-  );
+  const keys = [...new Set([...Object.keys(below), ...Object.keys(above)])].filter((key) => above[key] !== null);
+  return Object.fromEntries(keys.map((key) => [key, key in above ? merge(below[key], above[key]) : below[key]]));
 }

@@ -1,6 +1,6 @@
 {{- define "postern.labels" -}}
 {{ include "postern.selector" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: postern
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -32,7 +32,7 @@ readOnlyRootFilesystem: true
 {{- define "postern.subject" -}}
 - kind: ServiceAccount
   name: postern-operator
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
 {{- /* CEL: is the caller in one of the groups? */ -}}
