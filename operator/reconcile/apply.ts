@@ -33,9 +33,8 @@ export async function applyChildren(
     const differs = present === undefined ? '' : difference(present, wanted);
     if (differs === null) continue;
     const { cached } = cachedChild(caches, latest, kind, metadata.namespace, metadata.name);
-    const uid = present?.metadata.uid;
     // Only over the very object whose owner was looked at; and where there was none, never over somebody's fields.
-    const object = uid === undefined ? wanted : { ...wanted, metadata: { ...wanted.metadata, uid } };
+    const object = present === undefined ? wanted : { ...wanted, metadata: { ...wanted.metadata, ...place(present) } };
     const answer = await client.apply(resourceOf(kind), object, {
       fieldManager: FIELD_MANAGER,
       force: present !== undefined,
@@ -45,6 +44,15 @@ export async function applyChildren(
     if (present === undefined) log.info({ kind, namespace, name }, 'Created');
     else log.info({ kind, namespace, name, differs }, 'Put right');
   }
+}
+
+/**
+ * Which object is meant. A ConfigMap also in which version: another replica may have published since, and what this one
+ * would put in its place was made without knowing that.
+ */
+function place({ kind, metadata: { uid, resourceVersion } }: KubeObject): Partial<KubeObject['metadata']> {
+  const version = kind === 'ConfigMap' && resourceVersion !== undefined ? { resourceVersion } : {};
+  return { ...(uid !== undefined && { uid }), ...version };
 }
 
 function marked(child: Child): KubeObject {

@@ -47,6 +47,7 @@ const RESYNC = 600_000;
 /** A stranger's object gives no sign when it goes. */
 const LOOK_AGAIN = 20_000;
 const SOONEST = 100;
+const SECOND = 1_000;
 
 /** Keeps what is there; says so where it lasts. */
 export async function wait(run: Run, gap: string, waited: number): Promise<Outcome> {
@@ -68,12 +69,24 @@ export async function attempt(run: Run): Promise<Outcome> {
   if (gapFor(world, newest) !== null) return { kind: 'Done', requeueAfter: SOONEST };
   const input = gather(world, newest, live);
   const planned = plan(input);
-  const guarded = await guardPublication(client, world.caches, { planned, published: input.published, live });
+  const { published } = input;
+  const ours = published !== null && world.history.isOurs(key, published.revision);
+  const guarded = await guardPublication(client, world.caches, { planned, published, live, ours });
   if (guarded.kind === 'Hold') return await hold(run, guarded.reason);
-  if (input.published !== null) world.history.add(key, input.published);
+  if (guarded.kind === 'Stale') {
+    world.log.warn(
+      { gateway: key, object: guarded.object },
+      'The cache is behind the API server: nothing is published',
+    );
+    return { kind: 'Done', requeueAfter: SECOND };
+  }
+  if (published !== null) world.history.add(key, published);
   const failure = await carryOut(run, planned, guarded.children, live).catch(refusal);
-  if (failure === undefined && planned.publish !== null && planned.publish.revision !== input.published?.revision)
-    listeners.metrics.published(key, planned.publish.revision);
+  if (failure === undefined && planned.publish !== null && planned.publish !== published) {
+    const { revision } = planned.publish;
+    world.history.wrote(key, revision);
+    if (revision !== published?.revision) listeners.metrics.published(key, revision);
+  }
   await report(run, planned, failure);
   if (failure !== undefined) return { kind: 'Retry', error: failure };
   const again = live.foreign.length > 0 ? LOOK_AGAIN : RESYNC;

@@ -12,25 +12,30 @@ import {
   whyLost,
 } from './kinds.ts';
 import { type LiveChildren, resourceOf } from './live.ts';
+import { findStale, turnedBack } from './stale.ts';
 
 /** What is about to be applied, and what is there. */
 interface Publication {
   readonly planned: GatewayPlan;
   readonly published: Published | null;
   readonly live: LiveChildren;
+  /** This process has published what is there. */
+  readonly ours: boolean;
 }
 
 export type Guarded =
   /** The children, the ConfigMap among them with what its document was made under. */
   | { readonly kind: 'Go'; readonly children: readonly Child[] }
   /** What the document lacks may be lost, not withdrawn. */
-  | { readonly kind: 'Hold'; readonly reason: string };
+  | { readonly kind: 'Hold'; readonly reason: string }
+  /** The cache is behind the API server in this object. */
+  | { readonly kind: 'Stale'; readonly object: string };
 
 /** Lets a document pass that lacks something only where somebody has withdrawn it. */
 export async function guardPublication(
   client: KubeClient,
   caches: Caches,
-  { planned, published, live }: Publication,
+  { planned, published, live, ours }: Publication,
 ): Promise<Guarded> {
   const { children, publish } = planned;
   const config = children.find(({ kind }) => kind === 'ConfigMap');
@@ -39,6 +44,8 @@ export async function guardPublication(
   let record = configMap?.metadata.annotations?.[KINDS_ANNOTATION];
   const objects = hashOfUids(caches, publish);
   if (record === undefined || publish.revision !== published?.revision || hashIn(record) !== objects) {
+    const stale = published === null || ours ? null : await findStale(client, caches, turnedBack(published, publish));
+    if (stale !== null) return { kind: 'Stale', object: stale };
     const definitions = await readDefinitions(client);
     const missing = published === null ? new Map() : missingObjects(published, publish, caches);
     const lost = whyLost(missing, definitions, configMap);
