@@ -41,7 +41,7 @@ function compileManifest({ spec, metadata }: AccessPolicy, report: Report): Poli
     session: compileSession(spec.session),
     limits: compileLimits(spec.limits),
     window: spec.window === undefined ? null : compileWindow(spec.window, report),
-    expiresAt: spec.expiresAt === undefined ? null : Date.parse(spec.expiresAt),
+    expiresAt: spec.expiresAt === undefined ? null : compileTime(spec.expiresAt, report),
   };
 }
 
@@ -85,6 +85,14 @@ function compileLimits({ sessions, statementsPerMinute, rowsPerDay, bytesPerDay 
     rowsPerDay: rowsPerDay ?? null,
     bytesPerDay: bytesPerDay === undefined ? null : parseSize(bytesPerDay),
   };
+}
+
+/** The API server takes offsets that do not exist, such as +99:99. */
+function compileTime(text: string, report: Report): number | null {
+  const time = Date.parse(text);
+  if (!Number.isNaN(time)) return time;
+  report('spec.expiresAt', `"${text}" is not a time such as 2026-12-31T00:00:00Z`);
+  return null;
 }
 
 const WEEK = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;

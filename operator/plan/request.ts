@@ -7,7 +7,8 @@ import type { RequestInput, RequestPlan } from './types.ts';
  */
 export function planRequest({ request, now }: RequestInput): RequestPlan {
   const { metadata, spec, status } = request;
-  const expires = spec.expiresAt === undefined ? null : Date.parse(spec.expiresAt);
+  // The API server takes times that are none, such as with the offset +99:99: they have come.
+  const expires = spec.expiresAt === undefined ? null : Date.parse(spec.expiresAt) || 0;
   const generation = metadata.generation ?? 1;
   const [type, verdict] = stateOf(spec.withdrawn, expires, now);
   const conditions: [string, Verdict][] =

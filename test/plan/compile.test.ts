@@ -123,11 +123,20 @@ describe('refused, with object, field and remedy; and no document', () => {
       { policies: [policy('a', { window: { from: '07:00', to: '20:00', timeZone: 'Mars/Base' } })] },
       'AccessPolicy/a: spec.window.timeZone: "Mars/Base" is not a time zone',
     ],
+    [
+      'an end that the API server takes and nobody can read',
+      { policies: [unreadable(policy('a'))] },
+      'AccessPolicy/a: spec.expiresAt: "2026-12-31T00:00:00+99:99" is not a time such as 2026-12-31T00:00:00Z',
+    ],
   ])('%s', (_name, input, expected) => {
     expect(plan(input).document).toBeNull();
     expect(problems(input).join('\n')).toContain(expected);
   });
 });
+
+function unreadable(manifest: ReturnType<typeof policy>): ReturnType<typeof policy> {
+  return { ...manifest, spec: { ...manifest.spec, expiresAt: '2026-12-31T00:00:00+99:99' } };
+}
 
 test('durations and sizes', () => {
   expect([parseDuration('1h30m'), parseDuration('10s'), parseDuration('250ms'), parseDuration('0s')]).toEqual([

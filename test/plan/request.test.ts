@@ -67,3 +67,11 @@ test('the same again is the same status', () => {
   const again: AccessRequest = { ...first, status };
   expect(planRequest({ request: again, now: NOW + MINUTE }).status).toEqual(status);
 });
+
+test('an end that the API server takes and nobody can read has come: nothing is looked at again and again', () => {
+  const one = request('access');
+  const odd: AccessRequest = { ...one, spec: { ...one.spec, expiresAt: '2026-12-31T00:00:00+99:99' } };
+  const { status, requeueAfter } = planRequest({ request: odd, now: NOW });
+  expect(requeueAfter).toBeNull();
+  expect(status.conditions?.map(({ type, status: is }) => `${type} ${is}`)).toEqual(['Pending False', 'Expired True']);
+});
