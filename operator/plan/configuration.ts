@@ -33,15 +33,32 @@ export function configure(input: GatewayInput): Configuration {
     const message = `${document.objects.length - 1} objects are attached, ${MAX_OBJECTS - 1} fit: use several gateways`;
     return { kind: 'Bad', reason: 'ConfigTooLarge', message, problems };
   }
-  const [error] = documentErrors(document);
-  if (error !== undefined)
-    return { kind: 'Bad', reason: 'Invalid', message: `the configuration is not good: ${error}`, problems };
+  const errors = documentErrors(document);
+  if (errors.length > 0) return notGood(errors, document);
   const bytes = pack(document).length + Buffer.byteLength(input.installation.control.ca);
   if (bytes <= MAX_CONFIG_BYTES) return { kind: 'Good', document, revision };
   const message =
     `${bytes} bytes gzipped, ${MAX_CONFIG_BYTES} fit into a ConfigMap: ` +
     'spread the policies over several gateways, or use patterns in the place of long lists';
   return { kind: 'Bad', reason: 'ConfigTooLarge', message, problems };
+}
+
+/** What the definitions of the kinds let through and a gateway would not take: said of the object, where it is one's. */
+function notGood(errors: readonly string[], document: ConfigDocument): Configuration {
+  const blamed = errors.flatMap((error) => blame(error, document));
+  const whole = blamed.length === errors.length;
+  const message = whole ? describe(blamed) : `the configuration is not good: ${errors[0]}`;
+  return { kind: 'Bad', reason: 'Invalid', message, problems: whole ? blamed : [] };
+}
+
+function blame(error: string, { objects, policies, masks }: ConfigDocument): readonly Problem[] {
+  const [, list, index, path = '', message = ''] = /^(policies|masks)\[(\d+)\][.]?([^:]*): (.*)$/s.exec(error) ?? [];
+  const [kind, part] =
+    list === 'policies' ? ['AccessPolicy', policies[Number(index)]] : ['MaskingRule', masks[Number(index)]];
+  const object = objects.find((one) => one.kind === kind && one.name === part?.name);
+  return list === undefined || object === undefined
+    ? []
+    : [{ object, path: path === '' ? 'spec' : `spec.${path}`, message }];
 }
 
 /** The first problem, by name of its object, and how many there are besides. */

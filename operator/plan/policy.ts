@@ -90,7 +90,8 @@ function compileLimits({ sessions, statementsPerMinute, rowsPerDay, bytesPerDay 
 /** The API server takes offsets that do not exist, such as +99:99. */
 function compileTime(text: string, report: Report): number | null {
   const time = Date.parse(text);
-  if (!Number.isNaN(time)) return time;
+  // A document knows no time before 1970; that one has passed as well.
+  if (!Number.isNaN(time)) return Math.max(0, time);
   report('spec.expiresAt', `"${text}" is not a time such as 2026-12-31T00:00:00Z`);
   return null;
 }

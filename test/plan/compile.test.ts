@@ -134,6 +134,12 @@ describe('refused, with object, field and remedy; and no document', () => {
   });
 });
 
+test('an end before 1970 has passed as well', () => {
+  const { document } = plan({ policies: [policy('a', { expiresAt: '0001-01-01T00:00:00Z' })] });
+  expect(document!.policies[0]!.expiresAt).toBe(0);
+  expect(checkDocument(document)).toMatchObject({ ok: true });
+});
+
 function unreadable(manifest: ReturnType<typeof policy>): ReturnType<typeof policy> {
   return { ...manifest, spec: { ...manifest.spec, expiresAt: '2026-12-31T00:00:00+99:99' } };
 }

@@ -3,7 +3,21 @@ import { MAX_CONFIG_BYTES } from '../../operator/plan/children/config-map.ts';
 import { plan } from '../../operator/plan/plan.ts';
 import type { GatewayInput, PodView } from '../../operator/plan/types.ts';
 import { gateway, policy } from '../operator/manifests.ts';
-import { condition, fresh, known, MINUTE, NOW, pod, report, running, SETTLED, says, settled, stored } from './kit.ts';
+import {
+  condition,
+  fresh,
+  known,
+  MINUTE,
+  NOW,
+  pod,
+  report,
+  running,
+  SETTLED,
+  says,
+  saysOf,
+  settled,
+  stored,
+} from './kit.ts';
 
 /** Settled, with the status that was written an hour ago, and then something happens. */
 function then(change: (input: GatewayInput) => Partial<GatewayInput>, from: Partial<GatewayInput> = {}): GatewayInput {
@@ -495,6 +509,19 @@ describe('what the plan does', () => {
     // Nor does a pod that lies use up the numbers there are.
     expect(next(Number.MAX_SAFE_INTEGER)).toBe(NOW);
     expect(next(Number.MAX_SAFE_INTEGER - 1)).toBe(NOW);
+  });
+
+  test('what the definition lets through and a gateway would not take is said of its object; the last good one stays', () => {
+    const [rule] = old.spec.rules;
+    const odd = { ...policy('odd'), spec: { ...old.spec, rules: [{ ...rule!, maxRows: -1 }] } };
+    const input = then(() => ({ policies: [old, odd] }), { policies: [old] });
+    expect(says(input, 'Accepted')).toBe('True Accepted: ');
+    expect(says(input, 'Programmed')).toBe(
+      'False Invalid: the last good one stays in force: AccessPolicy odd: spec.rules[0].maxRows: must be >= 1',
+    );
+    expect(saysOf(input, odd, 'Accepted')).toBe('False Invalid: spec.rules[0].maxRows: must be >= 1');
+    expect(saysOf(input, old, 'Accepted')).toBe('True Accepted: ');
+    expect(plan(input).publish).toBe(input.published);
   });
 
   test('a sequence ahead of the clock keeps nothing on its way for ever', () => {
