@@ -51,6 +51,21 @@ test('while nothing changes nothing is written', async () => {
   expect(await writesSince(stage.http, before)).toEqual({});
 });
 
+test('what is empty, and left out by the API server, is not written again at each look', async () => {
+  const pod = { tolerations: [], nodeSelector: {}, labels: {}, annotations: {} };
+  const network = { from: [{ podSelector: { matchLabels: {} } }, { namespaceSelector: {} }] };
+  const empty = stage.here(gatewayYaml({ replicas: 1, pod, network }), 'empty');
+  await stage.apply(empty);
+  await stage.becomes(empty, 'Ready', 'True');
+  await settle();
+  const before = await countWrites(stage.http);
+  await merge(stage.http, pathOf(empty), { metadata: { annotations: { looked: 'at' } } });
+  await sleep(2_000);
+  const writes = await writesSince(stage.http, before);
+  expect(Object.keys(writes).filter((what) => !what.includes('postgresgateways'))).toEqual([]);
+  await stage.http.must(pathOf(empty), { method: 'DELETE' });
+});
+
 test('one edited policy: one ConfigMap, and what is said of it', async () => {
   const before = await countWrites(stage.http);
   await stage.apply(stage.here(policyYaml('read', { session: { rows: 7 } })));

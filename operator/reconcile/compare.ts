@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 type Json = Readonly<Record<string, unknown>>;
 
 /** What tells the items of a list apart, where server-side apply merges lists by items. All others are one value each. */
@@ -13,6 +15,12 @@ const ITEM_KEYS: Readonly<Record<string, readonly string[]>> = {
   ports: ['containerPort', 'port', 'protocol'],
 };
 
+/** One value with all that is in it, whatever that is called: what others add there opens a gateway to somebody. */
+const WHOLE = 'ingress';
+
+/** Maps that the API server leaves out where they are empty, as it does with all lists. */
+const MAPS = new Set(['annotations', 'labels', 'matchLabels', 'nodeSelector']);
+
 /** Fields whose value is a quantity, which the API server writes in a form of its own. */
 const QUANTITIES = new Set(['requests', 'limits', 'sizeLimit']);
 
@@ -21,16 +29,31 @@ const QUANTITIES = new Set(['requests', 'limits', 'sizeLimit']);
  * nothing. What others have added beside does not count, as it does not for server-side apply.
  */
 export function difference(live: unknown, wanted: unknown, field = ''): string | null {
+  if (field === WHOLE) return isDeepStrictEqual(withoutEmpty(live), withoutEmpty(wanted)) ? null : '';
+  if (live === wanted || (live === undefined && isLeftOut(field, wanted))) return null;
   if (QUANTITIES.has(field) && !isObject(wanted)) return isSameQuantity(live, wanted) ? null : '';
   if (Array.isArray(wanted)) return Array.isArray(live) ? differenceInList(live, wanted, ITEM_KEYS[field]) : '';
-  // A zero is left out by the API server where it means the same as nothing.
-  if (!isObject(wanted)) return live === wanted || (wanted === 0 && live === undefined) ? null : '';
-  if (!isObject(live)) return '';
+  if (!isObject(wanted) || !isObject(live)) return '';
   for (const [name, value] of Object.entries(wanted)) {
     const below = difference(live[name], value, QUANTITIES.has(field) ? field : name);
     if (below !== null) return join(name, below);
   }
   return null;
+}
+
+/** What the API server leaves out where it means the same as nothing. */
+function isLeftOut(field: string, value: unknown): boolean {
+  if (value === 0) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return MAPS.has(field) && isObject(value) && Object.keys(value).length === 0;
+}
+
+/** As the API server would write it. */
+function withoutEmpty(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEmpty);
+  if (!isObject(value)) return value;
+  const kept = Object.entries(value).filter(([name, below]) => !isLeftOut(name, below));
+  return Object.fromEntries(kept.map(([name, below]) => [name, withoutEmpty(below)]));
 }
 
 function differenceInList(

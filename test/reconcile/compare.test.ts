@@ -19,6 +19,17 @@ describe('what others added does not count', () => {
       },
       { ports: [{ port: 2 }] },
     ],
+    ['an empty list that the API server leaves out', { spec: {} }, { spec: { tolerations: [] } }],
+    [
+      'an empty map that it leaves out',
+      { spec: { podSelector: {} } },
+      { spec: { podSelector: { matchLabels: {} }, nodeSelector: {} } },
+    ],
+    [
+      'both, in a list that is one value',
+      { ingress: [{ from: [{ podSelector: {} }] }] },
+      { ingress: [{ from: [{ podSelector: { matchLabels: {}, matchExpressions: [] } }] }] },
+    ],
     ['an owner', { ownerReferences: [{ uid: 'a' }, { uid: 'b' }] }, { ownerReferences: [{ uid: 'b' }] }],
     ['a zero that the API server leaves out', {}, { minReadySeconds: 0 }],
     [
@@ -51,6 +62,18 @@ describe('what is not as it should be is named', () => {
       'env.0.value',
     ],
     ['one source more in a list that is one value', { from: [{}, {}] }, { from: [{}] }, 'from'],
+    [
+      'a port more that a NetworkPolicy opens',
+      { spec: { ingress: [{ ports: [{ port: 1 }, { port: 2 }] }] } },
+      { spec: { ingress: [{ ports: [{ port: 1 }] }] } },
+      'spec.ingress',
+    ],
+    [
+      'a peer that lets in other namespaces too',
+      { ingress: [{ from: [{ podSelector: {}, namespaceSelector: {} }] }] },
+      { ingress: [{ from: [{ podSelector: {} }] }] },
+      'ingress',
+    ],
     ['another order in such a list', { args: ['b', 'a'] }, { args: ['a', 'b'] }, 'args.0'],
     ['another quantity', { limits: { memory: '1Gi' } }, { limits: { memory: '1G' } }, 'limits.memory'],
     ['a quantity where none may be read', { labels: { size: '1024Mi' } }, { labels: { size: '1Gi' } }, 'labels.size'],
