@@ -37,7 +37,18 @@ describe('what pools send between clients', () => {
     await client.end();
   });
 
+  test.each([`SET ROLE 'app_rw'`, 'SET ROLE app_rw', 'SET LOCAL ROLE app_rw'])(
+    'its own role by name: %s',
+    async (text) => {
+      const client = await world.connect('app');
+      await expect(client.query(text)).resolves.toBeDefined();
+      await client.end();
+    },
+  );
+
   test.each([
+    ['ALTER ROLE app_rw SET role = app_rw', 'Role'],
+    ['SET ROLE app_rw; SET ROLE analyst_ro', 'Role'],
     ['SET ROLE analyst_ro', 'Role'],
     [`SET ROLE 'NONE'`, 'Role'],
     ['SET SESSION AUTHORIZATION analyst_ro', 'Role'],
