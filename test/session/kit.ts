@@ -82,6 +82,8 @@ export interface World {
   catalogFailure: string | null;
   /** What is recorded is on disk only when `record` says so, and what hangs on it is sent then. */
   lateRecords: boolean;
+  /** What may be taken as a run is. */
+  runs: boolean;
 }
 
 function environment(world: World, late: Set<string>): SessionEnvironment {
@@ -148,7 +150,7 @@ function viewOf(bytes: Bytes): Buffer {
 
 export class Conversation {
   readonly world: World = {
-    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false },
+    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false, runs: true },
     catalogFailure: null,
   };
   readonly session: Session;
@@ -222,7 +224,8 @@ export class Conversation {
       while (this.ended === null && !this.session.busy) {
         const step = this.#client.next();
         if (step === null) return;
-        this.session.client(step, this.world.now);
+        const { now, runs } = this.world;
+        this.session.client(step, now, now, runs ? this.#client : null);
       }
     });
   }
@@ -354,9 +357,10 @@ export class Conversation {
   }
 }
 
-function names(recorded: string, text: string): boolean {
+function names(record: string, text: string): boolean {
+  const recorded = record.replace(/^[;\s]+|[;\s]+$/g, '');
   return (
-    recorded.replace(/^[;\s]+|[;\s]+$/g, '') === text ||
+    recorded === text ||
     recorded.endsWith(` AS ${text}`) ||
     recorded.endsWith(` FOR ${text}`) ||
     (text.startsWith('function ') && recorded.startsWith('function call'))
