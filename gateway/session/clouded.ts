@@ -1,5 +1,4 @@
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
-import { classifyBuiltin } from '../sql/builtin.ts';
 import type { RawFunction, RawStatement } from '../sql/facts.ts';
 import type { Surroundings } from './judge.ts';
 
@@ -20,10 +19,12 @@ export function meansTheSame(s: Surroundings, raw: RawStatement, catalog: Catalo
   return raw.functions.every((fn) => isServersOwn(fn, catalog));
 }
 
-function isServersOwn({ schema, name, args, oid }: RawFunction, catalog: CatalogSnapshot): boolean {
-  if (oid !== undefined || classifyBuiltin(name, args, schema ?? 'pg_catalog') === undefined) return false;
+function isServersOwn({ schema, name, oid }: RawFunction, catalog: CatalogSnapshot): boolean {
+  if (oid !== undefined || catalog.functions('pg_catalog', name).length === 0) return false;
   const others = [...catalog.schemas].filter((one) => one !== 'pg_catalog');
-  return schema !== null || others.every((one) => catalog.functions(one, name).length === 0);
+  return (
+    schema === 'pg_catalog' || (schema === null && others.every((one) => catalog.functions(one, name).length === 0))
+  );
 }
 
 export function needsNames({ relations, functions, types, operators, attributes }: RawStatement): boolean {
