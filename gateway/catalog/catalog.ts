@@ -134,6 +134,8 @@ class Database {
   readonly #options: CatalogOptions;
   readonly #events: DatabaseEvents;
   #users = 0;
+  /** Somebody used it since the last look. */
+  #used = false;
   /** The connection was given up: the snapshot holds only once it has been looked whether anything has changed. */
   #resting = false;
   #connection: CatalogConnection | null = null;
@@ -158,6 +160,7 @@ class Database {
 
   use(): () => void {
     this.#users += 1;
+    this.#used = true;
     // Test: "what a session defines that is the first one after a rest".
     if (this.#resting) this.#schedule();
     let used = true;
@@ -165,7 +168,6 @@ class Database {
       if (!used) return;
       used = false;
       this.#users -= 1;
-      if (this.#users === 0) this.#schedule();
     };
   }
 
@@ -338,7 +340,10 @@ class Database {
   }
 
   #onTime(): void {
-    if (this.#users > 0) this.load().catch(() => {});
+    // Test: "sessions that come and go do not put off the look".
+    const used = this.#users > 0 || this.#used;
+    this.#used = false;
+    if (used) this.load().catch(() => {});
     else if (this.#connection === null) this.#events.forget();
     else void this.#queue(() => this.#rest());
   }

@@ -1,5 +1,6 @@
 import type { Facts, RawStatement } from '../sql/facts.ts';
-import { changesSettings, endsTransaction } from './effects.ts';
+import type { Clouded } from './clouded.ts';
+import { changesSettings, endsTransaction, runsOthers } from './effects.ts';
 import type { Surroundings } from './judge.ts';
 import type { Judged } from './judged.ts';
 import { afterLiteralSets } from './simulate.ts';
@@ -32,10 +33,22 @@ export function after(s: SessionState, around: Around, raw: RawStatement, facts:
   };
   const settingsBack = around.changed && raw.effects.some(endsTransaction);
   // DROP OWNED has no names at all.
-  if (settingsBack || raw.removes === 'Any' || raw.classes.includes('Role')) return { ...next, clouded: true };
+  if (raw.removes === 'Any') return { ...next, clouded: 'Everything' };
+  if (settingsBack || raw.classes.includes('Role')) return { ...next, clouded: worse(around.clouded, 'SearchPath') };
   if (!changesSettings(raw, facts)) return next;
   const known = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
-  return { ...next, changed: true, known, clouded: around.clouded || known === null };
+  const clouds = known === null ? cloudsOf(raw, facts) : 'Nothing';
+  return { ...next, changed: true, known, clouded: worse(around.clouded, clouds) };
+}
+
+/** RESET and DISCARD take settings back and make nothing; other code may. */
+function cloudsOf(raw: RawStatement, facts: Facts | null): Clouded {
+  const discards = raw.effects.length > 0 && raw.effects.every(({ kind }) => kind === 'Discard');
+  return runsOthers(raw, facts) || (raw.asks && !discards) ? 'Everything' : 'SearchPath';
+}
+
+function worse(before: Clouded, now: Clouded): Clouded {
+  return before === 'Everything' || now === 'Nothing' ? before : now;
 }
 
 /** What is made again where it was is found there again. */

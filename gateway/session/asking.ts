@@ -94,7 +94,7 @@ function askSurroundings(s: SessionState, oids: readonly number[]): void {
   });
 }
 
-const KINDS: readonly ReplyKind[] = ['Parse', 'Bind', 'Execute', 'Close', 'Sync'];
+const KINDS: readonly ReplyKind[] = ['Parse', 'Bind', 'Execute', 'Close', 'Close', 'Sync'];
 
 /** Puts a question; where its answer does not come, `askFailed` says why. */
 export function ask(s: SessionState, text: QuestionText, done: (rows: QuestionRows) => void): void {

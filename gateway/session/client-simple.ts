@@ -147,7 +147,8 @@ function takeBack(s: SessionState, planned: readonly Planned[]): void {
 
 /** What a literal SET of search_path makes of the settings can be foreseen, once they are known. */
 function mustKnow(s: SessionState, around: Around, raw: RawStatement): boolean {
-  if (around.known !== null || around.clouded || around.aborted || around.askFailed !== null) return false;
+  if (around.known !== null || around.clouded !== 'Nothing' || around.aborted || around.askFailed !== null)
+    return false;
   if (s.env.policies(s.now).effective.unrestricted) return false;
   return afterLiteralSets(raw, UNKNOWN, s.env.catalog() ?? null) !== null;
 }
@@ -176,7 +177,7 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
 function judgeWithin(around: Around, raw: RawStatement, ahead: number): Judgement {
   const over = exhausted(around, raw, ahead);
   if (over !== null) return { kind: 'Judged', judged: over };
-  const judgement = judge(usesWhatIsGone(around.gone, raw) ? { ...around, clouded: true } : around, raw);
+  const judgement = judge(usesWhatIsGone(around.gone, raw) ? { ...around, clouded: 'Everything' } : around, raw);
   const open = !around.codeMade || around.env.policies(around.now).effective.unrestricted;
   if (judgement.kind === 'Wait' || open || !callsNobody(judgement.judged)) return judgement;
   const decision = gatewayDenial(

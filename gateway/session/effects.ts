@@ -86,7 +86,7 @@ export function changesSettings(raw: RawStatement, facts: Facts | null): boolean
 }
 
 /** Code runs that is not known here. */
-function runsOthers(raw: RawStatement, facts: Facts | null): boolean {
+export function runsOthers(raw: RawStatement, facts: Facts | null): boolean {
   return (
     raw.unknown.length > 0 ||
     (facts !== null && facts.functions.length > 0) ||

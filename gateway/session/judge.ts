@@ -1,5 +1,6 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Facts, ParameterType, RawStatement, SessionEffect } from '../sql/facts.ts';
+import { type Clouded, meansTheSame, needsNames, SERVERS_OWN } from './clouded.ts';
 import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import type { Judged, Need } from './judged.ts';
@@ -15,8 +16,7 @@ export interface Surroundings {
   readonly settings: Settings;
   /** null: not known. */
   readonly known: KnownSettings | null;
-  /** A statement earlier in the same string changed what only the server can tell. */
-  readonly clouded: boolean;
+  readonly clouded: Clouded;
   /** A statement earlier in the same string renames types. */
   readonly typesRenamed?: boolean;
   /** The transaction is aborted and everything sent has been answered: the server cannot be asked. */
@@ -319,21 +319,24 @@ type Resolved =
 
 function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   if (!needsNames(raw)) return { kind: 'Facts', facts: factsWithoutNames(raw) };
+  const catalog = s.env.catalog();
+  if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
   // A session's own names were asked for by the search_path that holds now, not by the one that is foreseen.
   // Test: "behind what else a name meant at the start of the string".
-  if (s.clouded || (s.known !== s.settings.known && s.settings.local !== 'no')) {
+  const foreseen = s.known !== s.settings.known && s.settings.local !== 'no';
+  const fixed = catalog !== undefined && meansTheSame(s, raw, catalog);
+  if (foreseen || (s.clouded !== 'Nothing' && !fixed)) {
     return refused(
       'a statement earlier in the same string changes what names mean, so this one is not understood',
       'Send it as a string of its own.',
     );
   }
-  const catalog = s.env.catalog();
-  if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
   if (catalog === undefined) return noCatalog(s);
-  if (s.known === null) return { kind: 'Wait', need: { kind: 'Settings' } };
+  const searchPath = fixed ? SERVERS_OWN : s.known?.searchPath;
+  if (searchPath === undefined) return { kind: 'Wait', need: { kind: 'Settings' } };
   const resolution = s.env.resolve(raw, {
     catalog,
-    searchPath: s.known.searchPath,
+    searchPath,
     overlay: s.settings.answersFor(catalog),
     localNames: s.settings.local !== 'no',
     typesRenamed: s.typesRenamed === true,
@@ -353,12 +356,6 @@ function noCatalog(s: Surroundings): Resolved {
 
 function refused(message: string, hint: string, detail: string | null = null): Resolved {
   return { kind: 'Refused', decision: gatewayDenial(message, hint, detail) };
-}
-
-function needsNames({ relations, functions, types, operators, attributes }: RawStatement): boolean {
-  // What the grammar itself writes as pg_catalog's (int, varchar, …) means that in every search path.
-  const named = types.some(({ schema }) => schema !== 'pg_catalog');
-  return named || [relations, functions, operators, attributes].some((names) => names.length > 0);
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {

@@ -30,6 +30,8 @@ export function encodeQuestion(text: QuestionText, name: string, alone: boolean)
       resultFormats: [],
     }),
     encodeExecute(name, 0),
+    // A portal outlives its statement, up to the end of the transaction (test: "questions leave no portal behind").
+    encodeClose('P', name),
     encodeClose('S', name),
     alone ? encodeSync() : encodeFlush(),
   ];

@@ -69,7 +69,7 @@ export class SessionState {
   surroundings(): Surroundings {
     const { env, names, settings, now, askFailed } = this;
     const aborted = this.transaction === 'E' && this.replies.length === 0;
-    return { env, names, settings, known: settings.known, clouded: false, aborted, askFailed, now };
+    return { env, names, settings, known: settings.known, clouded: 'Nothing', aborted, askFailed, now };
   }
 
   /** Writes the outcome of a statement, once. */

@@ -6,11 +6,18 @@ import type { Findings } from './findings.ts';
 export function addSetting(change: SettingChange, found: Findings): void {
   found.settings.push(change);
   if (change.kind === 'ResetAll' || change.kind === 'Show') return;
-  if (change.name === 'role' || change.name === 'session_authorization') found.classes.add('Role');
+  if (becomesAnother(change)) found.classes.add('Role');
   // What is created without a schema would be temporary (test: "a path through pg_temp makes temporary objects").
   if (change.name === 'search_path' && change.kind === 'Set' && /pg_temp/i.test(change.value ?? '')) {
     found.classes.add('TempTable');
   }
+}
+
+/** RESET and NONE only bring back who signed in, as DISCARD ALL does: pools send them between clients. */
+function becomesAnother(change: Exclude<SettingChange, { kind: 'ResetAll' | 'Show' }>): boolean {
+  if (change.name !== 'role' && change.name !== 'session_authorization') return false;
+  // `NONE` in quotes is a role of that name.
+  return change.kind === 'Set' && !(change.name === 'role' && change.value === 'none');
 }
 
 /** SET, RESET and their kin. */

@@ -208,6 +208,17 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
     leave();
   }, 20_000);
 
+  test('sessions that come and go do not put off the look', async () => {
+    await server.query('CREATE DATABASE busy');
+    await catalog.ensure('busy');
+    await server.query('CREATE TABLE made_by_others (id int)', 'busy');
+    const known = () => {
+      catalog.use('busy')();
+      return catalog.snapshot('busy')?.relation('public', 'made_by_others');
+    };
+    await expect.poll(known, { interval: 10, timeout: 5000 }).toBeDefined();
+  }, 20_000);
+
   test('its connection cannot write', async () => {
     const inUse = connections.findLast(({ database }) => database === 'postgres')!;
     await expect(inUse.query('CREATE TABLE public.x (id int)')).rejects.toMatchObject({ code: '25006' });
