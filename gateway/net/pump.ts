@@ -192,14 +192,18 @@ export class Pump implements SessionPort {
     if (this.#session.running) void this.#o.cancelUpstream();
     this.#session.close(this.#o.now(), performance.now());
     this.#o.recorder.end(reason);
-    this.#toServer.push(TERMINATE);
+    // In the middle of a message it would be taken for the rest of that one.
+    // Test: "what stops short is not completed by the end of its session".
+    if (!this.#toServer.open) this.#toServer.push(TERMINATE);
     this.#toServer.flush();
     server.end();
     // What it still sends is dropped, so that a backend that waits in a write gets to see the cancel and the end.
     server.resume();
-    if (last !== null) this.#toClient.push(last);
+    if (last !== null && !this.#serverWithin && !this.#toClient.open) this.#toClient.push(last);
     this.#toClient.flush();
     client.end();
+    // Unread input would turn the close into a reset, and the client would lose the last message.
+    client.resume();
     // A peer that does not take its last bytes does not keep the session alive.
     const timer = setTimeout(() => {
       client.destroy();

@@ -30,7 +30,6 @@ import type { Need } from './judged.ts';
 import { isHeld } from './max-rows.ts';
 import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
-import { isBoundary } from './replies.ts';
 import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
@@ -211,21 +210,19 @@ export class Session {
   }
 
   #endIfLeft(): void {
-    const { replies, copyIn, copyEnded, within, pipelineOpen, ended } = this.#state;
+    const { replies, copyIn, copyEnded, within, spillForwarded, ended } = this.#state;
     if (this.#leaving === null || ended) return;
     // A message that stops short is never answered, nor is a COPY that waits for its end; what stands behind that fails it.
-    const stopped = (within && this.#state.spillForwarded) || (copyIn && !copyEnded);
-    // Nor is what stands before one that stops short in its pipeline; what stands before the pipeline is.
-    // Test: "a query before a pipeline whose last message lacks its end".
-    const stands = pipelineOpen ? !replies.some(isBoundary) : replies.length <= 1;
-    const settled = stopped ? stands : replies.length === 0;
-    if (settled) this.#finish(this.#leaving, null);
+    const stopped = (within && spillForwarded) || (copyIn && !copyEnded);
+    if (replies.length <= (stopped ? 1 : 0)) this.#finish(this.#leaving, null);
   }
 
   #fill(): void {
     this.#full = true;
-    // Without it the answers of a pipeline without Sync would be waited for in vain.
-    if (this.#state.pipelineOpen) this.#state.port.toServer(encodeFlush(), null);
+    // Without it the answers of a pipeline without Sync would be waited for in vain. In the middle of a message it would
+    // belong to that one, whose end would be a message of the client's that nobody has judged; one stands in front of it.
+    // Test: "nothing of ours comes into the middle of a message, however much is outstanding".
+    if (this.#state.pipelineOpen && !this.#state.within) this.#state.port.toServer(encodeFlush(), null);
   }
 
   #retry(): void {
@@ -295,6 +292,9 @@ export class Session {
   /** The first bytes of a message longer than its bound; its rest goes where they went. */
   #clientHead(step: Step): Need | null {
     const s = this.#state;
+    // Should its end never come, what stands before it in its pipeline is answered all the same.
+    // Test: "a query before a pipeline whose last message lacks its end".
+    if (s.pipelineOpen && s.replies.length > 0) s.port.toServer(encodeFlush(), null);
     if (step.type === FRONTEND.Query) s.spillForwarded = onQueryHead(s, step);
     else if (step.type === FRONTEND.Parse) s.spillForwarded = onParseHead(s, step);
     else if (step.type === FRONTEND.Bind) {
