@@ -40,11 +40,7 @@ export function onParse(s: SessionState, step: Step): Need | null {
   const read = readParse(s, parse);
   if ('kind' in read) return read;
   const { judged, text, why } = read;
-  const recorded = s.nextStatement();
-  const { facts, decision } = judged;
-  const revision = s.env.policies(s.now).revision;
-  const { statement: name } = parse;
-  s.port.record({ kind: 'prepare', time: s.now, statement: recorded, name, text, facts, decision, revision });
+  recordPrepare(s, parse.statement, text, judged);
   if (judged.refusal !== null) return refuse(s, judged.refusal);
   const statement: PreparedStatement = {
     text,
@@ -59,30 +55,40 @@ export function onParse(s: SessionState, step: Step): Need | null {
   return null;
 }
 
+function recordPrepare(s: SessionState, name: string, text: string, { facts, decision }: Judged): void {
+  const statement = s.nextStatement();
+  const { revision } = s.env.policies(s.now);
+  s.port.record({ kind: 'prepare', time: s.now, statement, name, text, facts, decision, revision });
+}
+
 /** A Parse longer than what is analysed: only class Any lets it pass. True: the rest follows the head. */
 export function onParseHead(s: SessionState, step: Step): boolean {
-  const { raw } = step;
+  const { body } = step;
   const why = tooLong(s);
-  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
-  const end = raw.indexOf(0, 5);
-  if (judged.refusal !== null || end < 0) {
-    refuse(
-      s,
-      judged.refusal ?? { code: SQLSTATE.protocolViolation, message: 'the statement name in Parse does not end' },
-    );
+  const end = body.indexOf(0);
+  const judged = end < 0 ? endlessName() : judgeUnread(s.surroundings(), why.reason, why.hint);
+  const name = body.toString('latin1', 0, Math.max(0, end));
+  const text = body.toString('utf8', end + 1);
+  recordPrepare(s, name, text, judged);
+  if (judged.refusal !== null) {
+    refuse(s, judged.refusal);
     return false;
   }
-  const statement: PreparedStatement = {
-    text: raw.toString('utf8', end + 1),
-    raw: null,
-    unread: why,
-    parameterTypes: [],
-    verdict: null,
-  };
-  const undo = [s.names.setStatement(protocolName(raw.toString('latin1', 5, end)), statement)];
+  const statement: PreparedStatement = { text, raw: null, unread: why, parameterTypes: [], verdict: null };
+  const undo = [s.names.setStatement(protocolName(name), statement)];
   s.pipelineOpen = true;
   s.forward(step, reply('Parse', undo));
   return true;
+}
+
+function endlessName(): Judged {
+  const message = 'the statement name in Parse does not end';
+  return {
+    raw: null,
+    facts: null,
+    decision: serverDenial(message),
+    refusal: { code: SQLSTATE.protocolViolation, message },
+  };
 }
 
 interface Read {

@@ -241,6 +241,24 @@ test('what was prepared unread under Any is not run by EXECUTE or FETCH when Any
   expect(talk.faults).toEqual([]);
 });
 
+test.each(['Allow', 'Deny'])('a Parse longer than what is analysed is recorded as any: %s', (verdict) => {
+  const talk = new Conversation();
+  if (verdict === 'Allow')
+    talk.world.policies = [policy('dbas', [rule('all', { statements: ['Any'], relations: ['*.*'] })])];
+  const long = Buffer.from(`SELECT n FROM public.one -- ${'x'.repeat(2000)}`);
+  talk.send(frontend.encodeParse({ statement: 's', text: long, parameterTypes: [] }), frontend.encodeSync());
+  talk.settle();
+  expect(talk.records).toEqual([
+    expect.objectContaining({
+      kind: 'prepare',
+      statement: 1,
+      name: 's',
+      decision: expect.objectContaining({ verdict }),
+    }),
+  ]);
+  expect(talk.records[0]).toHaveProperty('text', expect.stringMatching(/^SELECT n FROM public.one -- x+$/));
+});
+
 test.each([
   ['Query', [frontend.encodeQuery(Buffer.from('SELECT n FROM three'))], []],
   [
