@@ -258,6 +258,7 @@ function onReady(s: SessionState, step: Step): void {
   s.copyIn = false;
   s.replies.shift();
   if (s.replies.length === 0) {
+    s.transactionLeft = false;
     s.names.settled();
     s.settings.reportedAll();
   }

@@ -213,8 +213,8 @@ export class Session {
     const { replies, copyIn, copyEnded, within, spillForwarded, ended } = this.#state;
     if (this.#leaving === null || ended) return;
     // A message that stops short is never answered, nor is a COPY that waits for its end; what stands behind that fails it.
-    const stopped = (within && spillForwarded) || (copyIn && !copyEnded);
-    if (replies.length <= (stopped ? 1 : 0)) this.#finish(this.#leaving, null);
+    const unanswered = (within && spillForwarded ? 1 : 0) + (copyIn && !copyEnded ? 1 : 0);
+    if (replies.length <= unanswered) this.#finish(this.#leaving, null);
   }
 
   #fill(): void {

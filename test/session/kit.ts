@@ -82,6 +82,8 @@ export interface World {
   catalogFailure: string | null;
   /** What is recorded is on disk only when `record` says so, and what hangs on it is sent then. */
   lateRecords: boolean;
+  /** The server keeps answers back until it is told to send them, or has to. */
+  buffers: boolean;
 }
 
 function environment(world: World, late: Set<string>): SessionEnvironment {
@@ -148,7 +150,7 @@ function viewOf(bytes: Bytes): Buffer {
 
 export class Conversation {
   readonly world: World = {
-    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false },
+    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false, buffers: false },
     catalogFailure: null,
   };
   readonly session: Session;
@@ -175,6 +177,8 @@ export class Conversation {
   #recorded = 0;
   #staged: StagedUnit[] = [];
   readonly #fromServer: Buffer[] = [];
+  #buffered: Buffer[] = [];
+  #left = false;
 
   constructor(reported: Readonly<Record<string, string>> = {}) {
     this.server = new ModelServer({ ran: (text) => this.#checkIntent(text) });
@@ -217,12 +221,19 @@ export class Conversation {
     this.#read();
   }
 
+  /** The client sends nothing more. */
+  leave(): void {
+    this.#left = true;
+    this.#read();
+  }
+
   #read(): void {
     this.#guard(() => {
       while (this.ended === null && !this.session.busy) {
         const step = this.#client.next();
-        if (step === null) return;
-        this.session.client(step, this.world.now);
+        if (step !== null) this.session.client(step, this.world.now);
+        else if (this.#left) this.session.leave('ClientGone', this.world.now);
+        else return;
       }
     });
   }
@@ -266,7 +277,10 @@ export class Conversation {
       if (step.kind === 'head') throw new Error('the model server holds every message');
       this.sent.push(describeClient(step.type, step.kind === 'run' ? null : step.body));
       const body = step.kind === 'run' ? Buffer.alloc(0) : step.body;
-      this.#fromServer.push(...this.server.receive(step.type, body));
+      this.#buffered.push(...this.server.receive(step.type, body));
+      if (this.world.buffers && step.type !== FRONTEND.Flush && !this.#buffered.some(isSentAtOnce)) continue;
+      this.#fromServer.push(...this.#buffered);
+      this.#buffered = [];
     }
     return true;
   }
@@ -301,12 +315,12 @@ export class Conversation {
       moved = false;
       if (this.#staged.length > 0 || this.#recorded > 0) this.settleRecords(true);
       while (this.serve() || this.answer()) moved = true;
-      moved ||= this.#staged.length > 0;
       if (this.world.lateAnalysis && this.session.busy && this.ended === null) {
         const before = this.#late.size + this.#toServer.length + this.got.length;
         this.wake();
         moved ||= before !== this.#late.size + this.#toServer.length + this.got.length || !this.session.busy;
       }
+      moved ||= this.#staged.length > 0;
     }
     if (this.server.dead && this.ended === null) this.#end('ServerGone');
   }
@@ -352,6 +366,12 @@ export class Conversation {
       ...[...outcomes.keys()].filter((n) => !intents.includes(n)).map((n) => `an outcome without intent ${n}`),
     ];
   }
+}
+
+/** Errors, what a COPY FROM waits behind, and ReadyForQuery. */
+function isSentAtOnce(message: Buffer): boolean {
+  const [type = 0] = message;
+  return type === BACKEND.ErrorResponse || type === BACKEND.CopyInResponse || type === BACKEND.ReadyForQuery;
 }
 
 function names(recorded: string, text: string): boolean {
