@@ -123,10 +123,16 @@ export class Pump implements SessionPort {
   async cancel(): Promise<void> {
     if (this.#ended || this.#cancelWaiting()) return;
     // Requests that come meanwhile join: one connection to the server at a time, however many are sent.
-    this.#cancelling ??= this.#o.cancelUpstream().finally(() => {
+    this.#cancelling ??= this.#cancelSent().finally(() => {
       this.#cancelling = null;
     });
     await this.#cancelling;
+  }
+
+  /** What is being recorded is not on the server yet, where a cancel would find nothing to do. */
+  async #cancelSent(): Promise<void> {
+    if (this.#settling) await new Promise<void>((settled) => this.#o.audit.settle(() => settled()));
+    if (!this.#ended) await this.#o.cancelUpstream();
   }
 
   // SessionPort

@@ -59,3 +59,24 @@ test('a client that sends without end while the server owes it answers is not re
   client.resume();
   await expect.poll(() => clientSide.bytesRead, { timeout: 5000 }).toBeGreaterThan(read);
 });
+
+test('a cancel of what is being recorded waits until the server has it', async () => {
+  const written: (() => void)[] = [];
+  let cancels = 0;
+  const settle: AuditLog['settle'] = (done) => written.push(() => done(null));
+  const cancelUpstream = () => {
+    cancels += 1;
+    return Promise.resolve();
+  };
+  const { pump, client, server, forwarded } = await startPump({ environment: permissive(), settle, cancelUpstream });
+  client.write(encodeQuery(Buffer.from('SELECT 1')));
+  await expect.poll(() => written.length).toBe(1);
+  const cancelled = Promise.all([pump.cancel(), pump.cancel()]);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect([cancels, forwarded.length]).toEqual([0, 0]);
+  const arrived = once(server, 'data');
+  for (const done of written) done();
+  await cancelled;
+  expect(cancels).toBe(1);
+  await arrived;
+});
