@@ -240,7 +240,7 @@ export class Pump implements SessionPort {
     this.#lastActivity = now;
     while (!this.#ended && !this.#session.busy && !this.#cutting) {
       const step = this.#fromClient.next();
-      if (step !== null) this.#session.client(step, now, at);
+      if (step !== null) this.#session.client(step, now, at, this.#fromClient);
       else if (this.#clientHalfClosed) this.#session.leave('ClientGone', now, at);
       else break;
     }

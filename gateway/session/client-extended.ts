@@ -174,7 +174,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   return null;
 }
 
-function parametersOf(statement: PreparedStatement, message: Bind | BindHead): BoundParameter[] {
+export function parametersOf(statement: PreparedStatement, message: Bind | BindHead): BoundParameter[] {
   const { formats } = message;
   return message.parameters.map((value, i) => {
     const format = formats.length === 1 ? formats[0] : formats[i];

@@ -53,6 +53,11 @@ function roomFor(s: SessionState, running: Running): Room | null {
   return perResult === null ? null : { rows: perResult, refusal: () => tooManyRows(limit!) };
 }
 
+/** Whether a limit holds for rows of results. */
+export function isLimited(s: SessionState): boolean {
+  return s.env.policies(s.now).effective.session.rows !== null || s.env.usage.allowance(s.now) !== null;
+}
+
 function tooManyRows(limit: number): Refusal {
   return {
     code: SQLSTATE.denied,

@@ -16,7 +16,9 @@ export type ReplyKind =
   /** A message of ours in the place of a denied one: only an ErrorResponse can come. */
   | 'Refused'
   /** CopyDone or CopyFail passed here: nothing comes for it. */
-  | 'CopyEnd';
+  | 'CopyEnd'
+  /** Several messages as one, see run.ts. */
+  | 'Run';
 
 export interface Reply {
   readonly kind: ReplyKind;
@@ -35,6 +37,9 @@ export interface Reply {
   readonly describes: PreparedStatement | null;
   /** The result is being cut: rows are dropped until the answer ends. */
   cut: Cut | null;
+  /** Run: what it is made of, and which of that is awaited. */
+  readonly parts: readonly ReplyKind[];
+  awaited: number;
 }
 
 /** A result that has outgrown a limit. */
@@ -48,18 +53,41 @@ const NOTHING: readonly never[] = [];
 
 /** For a message that is forwarded as it is. */
 export function reply(kind: ReplyKind, undo: readonly Undo[] = NOTHING, running: readonly Running[] = NOTHING): Reply {
-  // Field by field: spreading, or reading from an object that has another shape each time, costs more than all the rest.
-  return { kind, undo, running, at: 0, refusal: null, nonce: '', question: null, describes: null, cut: null };
+  return make(kind, undo, running, NOTHING);
+}
+
+export function runReply(parts: readonly ReplyKind[], undo: readonly Undo[], running: readonly Running[]): Reply {
+  return make('Run', undo, running, parts);
+}
+
+/** Field by field: spreading, or reading from an object that has another shape each time, costs more than all the rest. */
+function make(kind: ReplyKind, undo: readonly Undo[], running: readonly Running[], parts: readonly ReplyKind[]): Reply {
+  return {
+    kind,
+    undo,
+    running,
+    at: 0,
+    refusal: null,
+    nonce: '',
+    question: null,
+    describes: null,
+    cut: null,
+    parts,
+    awaited: 0,
+  };
 }
 
 /** For any other, in which more is remembered. */
-export function replyWith(kind: ReplyKind, parts: Partial<Omit<Reply, 'kind' | 'at' | 'cut'>>): Reply {
+export function replyWith(
+  kind: ReplyKind,
+  parts: Partial<Omit<Reply, 'kind' | 'at' | 'cut' | 'parts' | 'awaited'>>,
+): Reply {
   return { ...reply(kind), ...parts };
 }
 
 /** The server skips nothing behind it for a failure in front of it. */
 export function isBoundary({ kind }: Reply): boolean {
-  return kind === 'Sync' || kind === 'Query' || kind === 'FunctionCall';
+  return kind === 'Sync' || kind === 'Query' || kind === 'FunctionCall' || kind === 'Run';
 }
 
 /**
@@ -114,6 +142,16 @@ export class ReplyQueue implements Progress {
       this.#head = 0;
     }
     return item;
+  }
+
+  /** Puts in the place of a run at the head the messages of which an answer is still awaited. */
+  unfold(): void {
+    const { parts, awaited, undo, running } = this.#items[this.#head]!;
+    const left = parts.slice(awaited).map((kind) => {
+      if (kind === 'Bind') return reply(kind, undo, running);
+      return kind === 'Execute' ? reply(kind, NOTHING, running) : reply(kind);
+    });
+    this.#items.splice(this.#head, 1, ...left);
   }
 
   /** What comes after the head. */

@@ -18,7 +18,7 @@ import {
   decodeTerminate,
   encodeFlush,
 } from '../wire/frontend.ts';
-import type { Step } from '../wire/reader.ts';
+import type { MessageReader, Step } from '../wire/reader.ts';
 import { BACKEND, FRONTEND, messageName } from '../wire/types.ts';
 import { satisfy } from './asking.ts';
 import { onBind, onBindHead, onClose, onDescribe, onExecute, onParse, onParseHead, onSync } from './client-extended.ts';
@@ -30,6 +30,7 @@ import type { Need } from './judged.ts';
 import { isHeld } from './max-rows.ts';
 import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
+import { answerRun, startRun, takesRows } from './run.ts';
 import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
@@ -61,6 +62,9 @@ function checkCopying(s: SessionState, type: number): void {
 
 /** Answered at once, but the server may keep the answers back until a Sync. */
 const PREPARES: ReadonlySet<string> = new Set(['Parse', 'Bind', 'DescribeStatement', 'DescribePortal', 'Close']);
+
+/** What rows may belong to. */
+const HAS_ROWS: ReadonlySet<string> = new Set(['Query', 'Execute', 'Run']);
 
 /** The server may owe so many answers: what is remembered for each of them must not fill the memory. */
 const MAX_OUTSTANDING = 32_768;
@@ -114,12 +118,16 @@ export class Session {
   }
 
   /**
-   * A step of the client. `now` in milliseconds since the epoch, `at` in those of a clock that never goes back. Throws
-   * ProtocolError for what the protocol does not allow.
+   * A step of the client, and the reader that gave it, which passes over what was taken together with it. `now` in
+   * milliseconds since the epoch, `at` in those of a clock that never goes back. Throws ProtocolError for what the protocol does not allow.
    */
-  client(step: Step, now: number, at = now): void {
+  client(step: Step, now: number, at = now, reader: Pick<MessageReader, 'skip'> | null = null): void {
     const s = this.#state;
     this.#time(now, at);
+    if (step.type === FRONTEND.Bind && reader !== null) {
+      const behind = startRun(s, step);
+      if (behind > 0) return reader.skip(behind);
+    }
     const need = this.#dispatch(step);
     if (need === null) {
       s.within = step.open;
@@ -138,8 +146,10 @@ export class Session {
     const s = this.#state;
     if (s.ended) return;
     this.#time(now, at);
-    if (step.kind === 'message') onServerMessage(s, step);
-    else if (step.kind === 'run') this.#serverRun(step);
+    if (step.kind === 'message') {
+      const head = s.replies.head();
+      if (head?.kind !== 'Run' || !answerRun(s, head, step)) onServerMessage(s, step);
+    } else if (step.kind === 'run') this.#serverRun(step);
     else this.#serverHead(step);
     if (this.#waiting !== null) {
       checkCopying(s, this.#waiting.type);
@@ -323,8 +333,9 @@ export class Session {
       if (s.spillRelayed) s.port.toClient(step);
       return;
     }
+    if (s.replies.head()?.kind === 'Run' && !takesRows(s, s.replies.head()!)) s.replies.unfold();
     const head = s.replies.head();
-    if (head === undefined || (head.kind !== 'Query' && head.kind !== 'Execute')) {
+    if (head === undefined || !HAS_ROWS.has(head.kind)) {
       throw new ProtocolError(`unexpected ${messageName('backend', type)} from the server`);
     }
     if (head.question === null) relayRows(s, head, step);
@@ -335,6 +346,7 @@ export class Session {
   #serverHead(step: Step): void {
     const s = this.#state;
     const { type } = step;
+    if (s.replies.head()?.kind === 'Run') s.replies.unfold();
     const head = s.replies.head();
     s.spillRelayed = head?.question === null || head === undefined;
     if (type === BACKEND.ErrorResponse) return onErrorHead(s, step);

@@ -35,10 +35,10 @@ export function refuseStaged(s: SessionState, units: readonly StagedUnit[], reas
   const refusal = auditDenied(null, reason).refusal!;
   let skipping = false;
   for (const item of replies) {
-    if (item.kind === 'Sync') {
-      s.forward(encodeSync(), reply('Sync'));
-      skipping = false;
-    } else if (!skipping) skipping = replace(s, item, refusal);
+    if (item.kind !== 'Sync' && !skipping) skipping = replace(s, item, refusal);
+    if (item.kind !== 'Sync' && item.kind !== 'Run') continue;
+    s.forward(encodeSync(), reply('Sync'));
+    skipping = false;
   }
   s.skipping = skipping;
 }

@@ -37,7 +37,7 @@ export class Step {
   /** The message that it ends in goes on in the next step. */
   readonly open: boolean;
 
-  constructor(parts: Omit<Step, 'length' | 'raw' | 'body'>) {
+  constructor(parts: Omit<Step, 'length' | 'raw' | 'body' | 'extended'>) {
     this.kind = parts.kind;
     this.type = parts.type;
     this.chunk = parts.chunk;
@@ -55,6 +55,12 @@ export class Step {
   /** All its bytes; those of a message with the header. */
   get raw(): Buffer {
     return this.chunk.subarray(this.start, this.end);
+  }
+
+  /** The same, with so many bytes that stand behind it in its chunk. */
+  extended(bytes: number): Step {
+    const { kind, type, chunk, start, end, count, total, open } = this;
+    return new Step({ kind, type, chunk, start, end: end + bytes, count, total, open });
   }
 
   /** A message without its header. */
@@ -132,6 +138,11 @@ export class MessageReader {
       if (step !== null) return step;
     }
     return null;
+  }
+
+  /** Passes over so many bytes: whole messages that stand in the chunk of the last step, behind it. */
+  skip(bytes: number): void {
+    this.#position += bytes;
   }
 
   /** Takes all unread bytes out, as one buffer, for handing the socket over to another protocol. */

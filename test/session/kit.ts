@@ -84,6 +84,8 @@ export interface World {
   lateRecords: boolean;
   /** The server keeps answers back until it is told to send them, or has to. */
   buffers: boolean;
+  /** What may be taken as a run is. */
+  runs: boolean;
 }
 
 function environment(world: World, late: Set<string>): SessionEnvironment {
@@ -150,7 +152,8 @@ function viewOf(bytes: Bytes): Buffer {
 
 export class Conversation {
   readonly world: World = {
-    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false, buffers: false },
+    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false },
+    ...{ buffers: false, runs: true },
     catalogFailure: null,
   };
   readonly session: Session;
@@ -231,8 +234,9 @@ export class Conversation {
     this.#guard(() => {
       while (this.ended === null && !this.session.busy) {
         const step = this.#client.next();
-        if (step !== null) this.session.client(step, this.world.now);
-        else if (this.#left) this.session.leave('ClientGone', this.world.now);
+        const { now, runs } = this.world;
+        if (step !== null) this.session.client(step, now, now, runs ? this.#client : null);
+        else if (this.#left) this.session.leave('ClientGone', now);
         else return;
       }
     });
@@ -374,9 +378,10 @@ function isSentAtOnce(message: Buffer): boolean {
   return type === BACKEND.ErrorResponse || type === BACKEND.CopyInResponse || type === BACKEND.ReadyForQuery;
 }
 
-function names(recorded: string, text: string): boolean {
+function names(record: string, text: string): boolean {
+  const recorded = record.replace(/^[;\s]+|[;\s]+$/g, '');
   return (
-    recorded.replace(/^[;\s]+|[;\s]+$/g, '') === text ||
+    recorded === text ||
     recorded.endsWith(` AS ${text}`) ||
     recorded.endsWith(` FOR ${text}`) ||
     (text.startsWith('function ') && recorded.startsWith('function call'))
