@@ -17,21 +17,26 @@ import { readText } from './encoding.ts';
 import { auditDenied, cancelledByUser, doubtOf, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
-import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
+import { type Portal, type PreparedStatement, protocolName, type Undo, type Unread } from './names.ts';
 import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
-import { reply, replyWith } from './replies.ts';
+import { type Reply, reply, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 import { isFresh, judgeText, verdictOf } from './verdicts.ts';
 
 const ANSWERS: Need = { kind: 'Answers' };
 
 /** Sends what makes the server fail in the place of a message; all up to the next Sync is skipped, here as there. */
-function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
+function refuse(s: SessionState, refusal: Refusal, parts: Partial<Pick<Reply, 'running' | 'undo'>> = {}): null {
   const nonce = s.env.nonce();
   s.pipelineOpen = true;
-  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce, running }));
+  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce, ...parts }));
   s.skipping = true;
   return null;
+}
+
+/** A Parse that fails takes the former unnamed statement with it, as in the server. */
+function refuseParse(s: SessionState, name: string, refusal: Refusal): null {
+  return refuse(s, refusal, { undo: name === '' ? [s.names.setStatement('', undefined)] : [] });
 }
 
 /** Parse: decides early, and remembers the statement for Bind. */
@@ -41,7 +46,7 @@ export function onParse(s: SessionState, step: Step): Need | null {
   if ('kind' in read) return read;
   const { judged, text, why } = read;
   recordPrepare(s, parse.statement, text, judged);
-  if (judged.refusal !== null) return refuse(s, judged.refusal);
+  if (judged.refusal !== null) return refuseParse(s, parse.statement, judged.refusal);
   const statement: PreparedStatement = {
     text,
     raw: judged.raw,
@@ -71,7 +76,7 @@ export function onParseHead(s: SessionState, step: Step): boolean {
   const text = body.toString('utf8', end + 1);
   recordPrepare(s, name, text, judged);
   if (judged.refusal !== null) {
-    refuse(s, judged.refusal);
+    refuseParse(s, name, judged.refusal);
     return false;
   }
   const statement: PreparedStatement = { text, raw: null, unread: why, parameterTypes: [], verdict: null };
@@ -165,7 +170,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   const judged = exhausted(s, statement.raw, 0) ?? judgePrepared(s, statement);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
-  if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  if (judged.refusal !== null) return refuse(s, judged.refusal, { running: [running] });
   running.executed = false;
   const portal: Portal = { statement, held: false, running, mark: s.replies.sent };
   const undo = [s.names.setPortal(protocolName(message.portal), portal)];
@@ -196,7 +201,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   if ('kind' in whole) return whole;
   const judged = maxRows > 0 ? inParts(whole) : whole;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
-  if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  if (judged.refusal !== null) return refuse(s, judged.refusal, { running: [running] });
   running.bound = judged.bound ?? null;
   s.counting = running.bound !== null;
   const undo: Undo[] = running.executed && continued !== null ? [] : startEffects(s, portal);

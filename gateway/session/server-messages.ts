@@ -193,6 +193,8 @@ function onErrorFields(s: SessionState, step: Step, fields: ReadonlyMap<string, 
   else if (head.cut !== null) cutFailed(s, head, step, code);
   else s.port.toClient(step);
   failStatements(s, head, { code, outcome, ours });
+  // What our refusal does to names stands, as the server's would.
+  if (ours && head.kind === 'Refused') s.names.confirm(head.undo);
   if (head.kind === 'Query' || head.kind === 'FunctionCall') undoUnreached(s, head);
   else skipToSync(s);
 }

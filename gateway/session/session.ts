@@ -119,14 +119,19 @@ export class Session {
 
   /**
    * A step of the client, and the reader that gave it, which passes over what was taken together with it. `now` in
-   * milliseconds since the epoch, `at` in those of a clock that never goes back. Throws ProtocolError for what the protocol does not allow.
+   * milliseconds since the epoch, `at` in those of a clock that never goes back. Throws ProtocolError for what the
+   * protocol does not allow.
    */
   client(step: Step, now: number, at = now, reader: Pick<MessageReader, 'skip'> | null = null): void {
     const s = this.#state;
     this.#time(now, at);
     if (step.type === FRONTEND.Bind && reader !== null) {
       const behind = startRun(s, step);
-      if (behind > 0) return reader.skip(behind);
+      if (behind > 0) {
+        reader.skip(behind);
+        if (s.replies.length >= MAX_OUTSTANDING) this.#fill();
+        return;
+      }
     }
     const need = this.#dispatch(step);
     if (need === null) {
@@ -346,7 +351,8 @@ export class Session {
   #serverHead(step: Step): void {
     const s = this.#state;
     const { type } = step;
-    if (s.replies.head()?.kind === 'Run') s.replies.unfold();
+    // A notice is about nothing that is awaited; the run at the head may not even be sent.
+    if (type !== BACKEND.NoticeResponse && s.replies.head()?.kind === 'Run') s.replies.unfold();
     const head = s.replies.head();
     s.spillRelayed = head?.question === null || head === undefined;
     if (type === BACKEND.ErrorResponse) return onErrorHead(s, step);

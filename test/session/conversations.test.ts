@@ -376,6 +376,36 @@ test.each(['Allow', 'Deny'])('a Parse longer than what is analysed is recorded a
   expect(talk.records[0]).toHaveProperty('text', expect.stringMatching(/^SELECT n FROM public.one -- x+$/));
 });
 
+test('a client that sends run after run is not read without end', () => {
+  const talk = new Conversation();
+  const parsed = { statement: 's', text: Buffer.from('SELECT n FROM public.one'), parameterTypes: [] };
+  const bound = { portal: '', statement: 's', formats: [], parameters: [], resultFormats: [] };
+  const run = [frontend.encodeBind(bound), frontend.encodeExecute('', 0), frontend.encodeSync()];
+  talk.send(frontend.encodeParse(parsed), ...run);
+  talk.settle();
+  const { length } = talk.records;
+  talk.send(Buffer.concat(Array.from({ length: 40_000 }, () => run).flat()));
+  expect(talk.session.busy).toBe(true);
+  expect(talk.records.length - length).toBe(32_768);
+});
+
+test('a Parse that is refused takes the former unnamed statement with it, and no later one', () => {
+  const talk = new Conversation();
+  const unnamed = (sql: string) => frontend.encodeParse({ statement: '', text: Buffer.from(sql), parameterTypes: [] });
+  const run = [
+    frontend.encodeBind({ portal: '', statement: '', formats: [], parameters: [], resultFormats: [] }),
+    frontend.encodeExecute('', 0),
+    frontend.encodeSync(),
+  ];
+  const allowed = unnamed('SELECT n FROM public.one');
+  const messages = [allowed, unnamed('SELECT n FROM secret'), frontend.encodeSync(), ...run, allowed, ...run];
+  talk.send(...messages);
+  talk.settle();
+  expect(talk.got).toEqual(directly(messages));
+  expect(talk.got).toContain('ERROR 26000');
+  expect(talk.got.at(-2)).toBe('CommandComplete SELECT 1');
+});
+
 test('behind a ROLLBACK in the same pipeline the transaction is not aborted any more', () => {
   const talk = new Conversation();
   const extended = (sql: string) => [
