@@ -11,13 +11,19 @@ export class Outbox {
   #end = 0;
   /** Bytes written to the socket since the session began. */
   written = 0;
+  /** The last message goes on: nothing else may come between. */
+  open = false;
 
   constructor(target: Writable) {
     this.#target = target;
   }
 
   push(bytes: Bytes): void {
-    if (bytes instanceof Uint8Array) {
+    const whole = bytes instanceof Uint8Array;
+    // It would be read as a part of that message, and the end of that one as another.
+    if (this.open && (whole || bytes.kind !== 'run')) throw new Error('something in the middle of a message');
+    this.open = !whole && bytes.open;
+    if (whole) {
       this.#close();
       this.#slices.push(bytes);
     } else if (bytes.chunk === this.#chunk && bytes.start === this.#end) this.#end = bytes.end;

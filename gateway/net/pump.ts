@@ -123,10 +123,16 @@ export class Pump implements SessionPort {
   async cancel(): Promise<void> {
     if (this.#ended || this.#cancelWaiting()) return;
     // Requests that come meanwhile join: one connection to the server at a time, however many are sent.
-    this.#cancelling ??= this.#o.cancelUpstream().finally(() => {
+    this.#cancelling ??= this.#cancelSent().finally(() => {
       this.#cancelling = null;
     });
     await this.#cancelling;
+  }
+
+  /** What is being recorded is not on the server yet, where a cancel would find nothing to do. */
+  async #cancelSent(): Promise<void> {
+    if (this.#settling) await new Promise<void>((settled) => this.#o.audit.settle(() => settled()));
+    if (!this.#ended) await this.#o.cancelUpstream();
   }
 
   // SessionPort
@@ -192,14 +198,18 @@ export class Pump implements SessionPort {
     if (this.#session.running) void this.#o.cancelUpstream();
     this.#session.close(this.#o.now(), performance.now());
     this.#o.recorder.end(reason);
-    this.#toServer.push(TERMINATE);
+    // In the middle of a message it would be taken for the rest of that one.
+    // Test: "what stops short is not completed by the end of its session".
+    if (!this.#toServer.open) this.#toServer.push(TERMINATE);
     this.#toServer.flush();
     server.end();
     // What it still sends is dropped, so that a backend that waits in a write gets to see the cancel and the end.
     server.resume();
-    if (last !== null) this.#toClient.push(last);
+    if (last !== null && !this.#serverWithin && !this.#toClient.open) this.#toClient.push(last);
     this.#toClient.flush();
     client.end();
+    // Unread input would turn the close into a reset, and the client would lose the last message.
+    client.resume();
     // A peer that does not take its last bytes does not keep the session alive.
     const timer = setTimeout(() => {
       client.destroy();

@@ -17,21 +17,26 @@ import { readText } from './encoding.ts';
 import { auditDenied, cancelledByUser, doubtOf, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
-import { type Portal, type PreparedStatement, protocolName, type Running, type Undo, type Unread } from './names.ts';
+import { type Portal, type PreparedStatement, protocolName, type Undo, type Unread } from './names.ts';
 import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
-import { reply, replyWith } from './replies.ts';
+import { type Reply, reply, replyWith } from './replies.ts';
 import type { SessionState } from './state.ts';
 import { isFresh, judgeText, verdictOf } from './verdicts.ts';
 
 const ANSWERS: Need = { kind: 'Answers' };
 
 /** Sends what makes the server fail in the place of a message; all up to the next Sync is skipped, here as there. */
-function refuse(s: SessionState, refusal: Refusal, running: readonly Running[] = []): null {
+function refuse(s: SessionState, refusal: Refusal, parts: Partial<Pick<Reply, 'running' | 'undo'>> = {}): null {
   const nonce = s.env.nonce();
   s.pipelineOpen = true;
-  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce, running }));
+  s.forward(replacement.extended(nonce), replyWith('Refused', { refusal, nonce, ...parts }));
   s.skipping = true;
   return null;
+}
+
+/** A Parse that fails takes the former unnamed statement with it, as in the server. */
+function refuseParse(s: SessionState, name: string, refusal: Refusal): null {
+  return refuse(s, refusal, { undo: name === '' ? [s.names.setStatement('', undefined)] : [] });
 }
 
 /** Parse: decides early, and remembers the statement for Bind. */
@@ -40,12 +45,8 @@ export function onParse(s: SessionState, step: Step): Need | null {
   const read = readParse(s, parse);
   if ('kind' in read) return read;
   const { judged, text, why } = read;
-  const recorded = s.nextStatement();
-  const { facts, decision } = judged;
-  const revision = s.env.policies(s.now).revision;
-  const { statement: name } = parse;
-  s.port.record({ kind: 'prepare', time: s.now, statement: recorded, name, text, facts, decision, revision });
-  if (judged.refusal !== null) return refuse(s, judged.refusal);
+  recordPrepare(s, parse.statement, text, judged);
+  if (judged.refusal !== null) return refuseParse(s, parse.statement, judged.refusal);
   const statement: PreparedStatement = {
     text,
     raw: judged.raw,
@@ -59,30 +60,40 @@ export function onParse(s: SessionState, step: Step): Need | null {
   return null;
 }
 
+function recordPrepare(s: SessionState, name: string, text: string, { facts, decision }: Judged): void {
+  const statement = s.nextStatement();
+  const { revision } = s.env.policies(s.now);
+  s.port.record({ kind: 'prepare', time: s.now, statement, name, text, facts, decision, revision });
+}
+
 /** A Parse longer than what is analysed: only class Any lets it pass. True: the rest follows the head. */
 export function onParseHead(s: SessionState, step: Step): boolean {
-  const { raw } = step;
+  const { body } = step;
   const why = tooLong(s);
-  const judged = judgeUnread(s.surroundings(), why.reason, why.hint);
-  const end = raw.indexOf(0, 5);
-  if (judged.refusal !== null || end < 0) {
-    refuse(
-      s,
-      judged.refusal ?? { code: SQLSTATE.protocolViolation, message: 'the statement name in Parse does not end' },
-    );
+  const end = body.indexOf(0);
+  const judged = end < 0 ? endlessName() : judgeUnread(s.surroundings(), why.reason, why.hint);
+  const name = body.toString('latin1', 0, Math.max(0, end));
+  const text = body.toString('utf8', end + 1);
+  recordPrepare(s, name, text, judged);
+  if (judged.refusal !== null) {
+    refuseParse(s, name, judged.refusal);
     return false;
   }
-  const statement: PreparedStatement = {
-    text: raw.toString('utf8', end + 1),
-    raw: null,
-    unread: why,
-    parameterTypes: [],
-    verdict: null,
-  };
-  const undo = [s.names.setStatement(protocolName(raw.toString('latin1', 5, end)), statement)];
+  const statement: PreparedStatement = { text, raw: null, unread: why, parameterTypes: [], verdict: null };
+  const undo = [s.names.setStatement(protocolName(name), statement)];
   s.pipelineOpen = true;
   s.forward(step, reply('Parse', undo));
   return true;
+}
+
+function endlessName(): Judged {
+  const message = 'the statement name in Parse does not end';
+  return {
+    raw: null,
+    facts: null,
+    decision: serverDenial(message),
+    refusal: { code: SQLSTATE.protocolViolation, message },
+  };
 }
 
 interface Read {
@@ -159,7 +170,7 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   const judged = exhausted(s, statement.raw, 0) ?? judgePrepared(s, statement);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
-  if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  if (judged.refusal !== null) return refuse(s, judged.refusal, { running: [running] });
   running.executed = false;
   const portal: Portal = { statement, held: false, running, mark: s.replies.sent };
   const undo = [s.names.setPortal(protocolName(message.portal), portal)];
@@ -190,7 +201,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   if ('kind' in whole) return whole;
   const judged = maxRows > 0 ? inParts(whole) : whole;
   const running = continued ?? recordIntent(s, 'Extended', portal.statement.text, judged, []);
-  if (judged.refusal !== null) return refuse(s, judged.refusal, [running]);
+  if (judged.refusal !== null) return refuse(s, judged.refusal, { running: [running] });
   running.bound = judged.bound ?? null;
   s.counting = running.bound !== null;
   const undo: Undo[] = running.executed && continued !== null ? [] : startEffects(s, portal);

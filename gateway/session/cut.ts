@@ -81,9 +81,15 @@ function startCut(s: SessionState, head: Reply, refusal: Refusal): void {
 /** The server failed a statement whose result is being cut: by our cancel, or for a reason of its own. */
 export function cutFailed(s: SessionState, head: Reply, step: Step, code: string): void {
   const cut = head.cut!;
-  const ours = code === SQLSTATE.queryCanceled || cut.completed;
-  s.port.toClient(ours ? encodeRefusal(cut.refusal) : step);
+  if (code === SQLSTATE.queryCanceled || cut.completed) answerInstead(s, cut.refusal);
+  else s.port.toClient(step);
   head.cut = null;
+}
+
+/** What the client is told in place of an error of the server's, whose rest, if it is a long one, it does not see. */
+export function answerInstead(s: SessionState, refusal: Refusal): void {
+  s.spillRelayed = false;
+  s.port.toClient(encodeRefusal(refusal));
 }
 
 /** The statement succeeded in spite of the cancel. True: the client has been told so, with a warning. */

@@ -60,7 +60,10 @@ export function noteUnread(s: SessionState): void {
 }
 
 function noteOwn(s: SessionState, raw: RawStatement, facts: Facts | null): void {
-  if (raw.effects.some(endsTransaction)) s.settings.rolledBack();
+  if (raw.effects.some(endsTransaction)) {
+    s.settings.rolledBack();
+    s.transactionLeft = true;
+  }
   if (runsOthers(raw, facts)) noteUnread(s);
   else if (changesSettings(raw, facts)) s.settings.touch();
   else if (raw.settings.some((c) => 'name' in c && c.kind !== 'Show' && READING.has(c.name.toLowerCase()))) {

@@ -86,7 +86,7 @@ export function replyWith(
 }
 
 /** The server skips nothing behind it for a failure in front of it. */
-export function isBoundary({ kind }: Reply): boolean {
+function isBoundary({ kind }: Reply): boolean {
   return kind === 'Sync' || kind === 'Query' || kind === 'FunctionCall' || kind === 'Run';
 }
 

@@ -9,7 +9,7 @@ import {
 import { ProtocolError } from '../wire/errors.ts';
 import type { Step } from '../wire/reader.ts';
 import { BACKEND, messageName } from '../wire/types.ts';
-import { cutCompleted, cutFailed, cutReady } from './cut.ts';
+import { answerInstead, cutCompleted, cutFailed, cutReady } from './cut.ts';
 import { undoneBeyond } from './max-rows.ts';
 import type { Portal, Undo } from './names.ts';
 import { readRows } from './question.ts';
@@ -189,10 +189,12 @@ function onErrorFields(s: SessionState, step: Step, fields: ReadonlyMap<string, 
   // Cancelled by us: the record says what the client is told.
   const outcome = code === SQLSTATE.queryCanceled ? (head.cut?.refusal.code ?? code) : code;
   if (head.question !== null) questionFailed(s, head, fields.get('M') ?? code);
-  else if (ours) s.port.toClient(encodeRefusal(head.refusal!));
+  else if (ours) answerInstead(s, head.refusal!);
   else if (head.cut !== null) cutFailed(s, head, step, code);
   else s.port.toClient(step);
   failStatements(s, head, { code, outcome, ours });
+  // What our refusal does to names stands, as the server's would.
+  if (ours && head.kind === 'Refused') s.names.confirm(head.undo);
   if (head.kind === 'Query' || head.kind === 'FunctionCall') undoUnreached(s, head);
   else skipToSync(s);
 }
@@ -258,6 +260,7 @@ function onReady(s: SessionState, step: Step): void {
   s.copyIn = false;
   s.replies.shift();
   if (s.replies.length === 0) {
+    s.transactionLeft = false;
     s.names.settled();
     s.settings.reportedAll();
   }

@@ -30,7 +30,6 @@ import type { Need } from './judged.ts';
 import { isHeld } from './max-rows.ts';
 import { pinsNeeded } from './pins.ts';
 import { encodeRefusal } from './refusal.ts';
-import { isBoundary } from './replies.ts';
 import { answerRun, startRun, takesRows } from './run.ts';
 import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
@@ -119,15 +118,20 @@ export class Session {
   }
 
   /**
-   * A step of the client, and the reader that gave it, which passes over what was taken together with it. `now` in milliseconds since the epoch, `at` in those of a clock that never goes back. Throws
-   * ProtocolError for what the protocol does not allow.
+   * A step of the client, and the reader that gave it, which passes over what was taken together with it. `now` in
+   * milliseconds since the epoch, `at` in those of a clock that never goes back. Throws ProtocolError for what the
+   * protocol does not allow.
    */
   client(step: Step, now: number, at = now, reader: Pick<MessageReader, 'skip'> | null = null): void {
     const s = this.#state;
     this.#time(now, at);
     if (step.type === FRONTEND.Bind && reader !== null) {
       const behind = startRun(s, step);
-      if (behind > 0) return reader.skip(behind);
+      if (behind > 0) {
+        reader.skip(behind);
+        if (s.replies.length >= MAX_OUTSTANDING) this.#fill();
+        return;
+      }
     }
     const need = this.#dispatch(step);
     if (need === null) {
@@ -221,21 +225,19 @@ export class Session {
   }
 
   #endIfLeft(): void {
-    const { replies, copyIn, copyEnded, within, pipelineOpen, ended } = this.#state;
+    const { replies, copyIn, copyEnded, within, spillForwarded, ended } = this.#state;
     if (this.#leaving === null || ended) return;
     // A message that stops short is never answered, nor is a COPY that waits for its end; what stands behind that fails it.
-    const stopped = (within && this.#state.spillForwarded) || (copyIn && !copyEnded);
-    // Nor is what stands before one that stops short in its pipeline; what stands before the pipeline is.
-    // Test: "a query before a pipeline whose last message lacks its end".
-    const stands = pipelineOpen ? !replies.some(isBoundary) : replies.length <= 1;
-    const settled = stopped ? stands : replies.length === 0;
-    if (settled) this.#finish(this.#leaving, null);
+    const unanswered = (within && spillForwarded ? 1 : 0) + (copyIn && !copyEnded ? 1 : 0);
+    if (replies.length <= unanswered) this.#finish(this.#leaving, null);
   }
 
   #fill(): void {
     this.#full = true;
-    // Without it the answers of a pipeline without Sync would be waited for in vain.
-    if (this.#state.pipelineOpen) this.#state.port.toServer(encodeFlush(), null);
+    // Without it the answers of a pipeline without Sync would be waited for in vain. In the middle of a message it would
+    // belong to that one, whose end would be a message of the client's that nobody has judged; one stands in front of it.
+    // Test: "nothing of ours comes into the middle of a message, however much is outstanding".
+    if (this.#state.pipelineOpen && !this.#state.within) this.#state.port.toServer(encodeFlush(), null);
   }
 
   #retry(): void {
@@ -305,6 +307,9 @@ export class Session {
   /** The first bytes of a message longer than its bound; its rest goes where they went. */
   #clientHead(step: Step): Need | null {
     const s = this.#state;
+    // Should its end never come, what stands before it in its pipeline is answered all the same.
+    // Test: "a query before a pipeline whose last message lacks its end".
+    if (s.pipelineOpen && s.replies.length > 0) s.port.toServer(encodeFlush(), null);
     if (step.type === FRONTEND.Query) s.spillForwarded = onQueryHead(s, step);
     else if (step.type === FRONTEND.Parse) s.spillForwarded = onParseHead(s, step);
     else if (step.type === FRONTEND.Bind) {
@@ -346,7 +351,8 @@ export class Session {
   #serverHead(step: Step): void {
     const s = this.#state;
     const { type } = step;
-    if (s.replies.head()?.kind === 'Run') s.replies.unfold();
+    // A notice is about nothing that is awaited; the run at the head may not even be sent.
+    if (type !== BACKEND.NoticeResponse && s.replies.head()?.kind === 'Run') s.replies.unfold();
     const head = s.replies.head();
     s.spillRelayed = head?.question === null || head === undefined;
     if (type === BACKEND.ErrorResponse) return onErrorHead(s, step);

@@ -22,6 +22,8 @@ export class SessionState {
   at = 0;
   /** ReadyForQuery's last word. */
   transaction: 'I' | 'T' | 'E' = 'I';
+  /** What ends the transaction, or goes back in it, has been sent since then. */
+  transactionLeft = false;
   /** The server drops (or will drop) everything up to the next Sync; so does the gateway. */
   skipping = false;
   /** Extended messages have been sent since the last Sync. */
@@ -68,7 +70,7 @@ export class SessionState {
 
   surroundings(): Surroundings {
     const { env, names, settings, now, askFailed } = this;
-    const aborted = this.transaction === 'E' && this.replies.length === 0;
+    const aborted = this.transaction === 'E' && !this.transactionLeft && this.replies.length === 0;
     return { env, names, settings, known: settings.known, clouded: 'Nothing', aborted, askFailed, now };
   }
 

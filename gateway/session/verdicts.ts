@@ -24,7 +24,7 @@ export function verdictOf(s: SessionState, raw: RawStatement | null, judged: Jud
 
 /**
  * Whether nothing has changed that a verdict hung on: it outlives tokens, policies, settings and what names mean. What
- * uses the session's own names, which come and go, is judged each time.
+ * uses the session's own names, which come and go, is judged each time; so are changes of settings, by what those are.
  */
 export function isFresh(s: SessionState, raw: RawStatement, verdict: Verdict | null): verdict is Verdict {
   if (verdict === null) return false;
@@ -32,7 +32,7 @@ export function isFresh(s: SessionState, raw: RawStatement, verdict: Verdict | n
   return (
     !timed &&
     verdict.effective === effective &&
-    raw.effects.every(({ kind }) => kind === 'Transaction') &&
+    isSteady(raw) &&
     verdict.catalog === s.env.catalog() &&
     verdict.epoch === s.settings.epoch
   );
@@ -66,13 +66,11 @@ export function judgeText(s: SessionState, raw: RawStatement): Judgement {
   // How the server reads a text is no part of a verdict on what was read.
   if (s.settings.standardStrings && isFresh(s, raw, known)) return { kind: 'Judged', judged: known.judged };
   const judgement = judge(s.surroundings(), raw);
-  if (judgement.kind === 'Judged' && mayLast(raw, judgement.judged))
+  if (judgement.kind === 'Judged' && judgement.judged.refusal === null && isSteady(raw))
     s.verdicts.set(raw, verdictOf(s, raw, judgement.judged));
   return judgement;
 }
 
-/** Changes of settings are judged by what the settings are. */
-function mayLast({ settings, effects }: RawStatement, { refusal }: Judged): boolean {
-  const alike = settings.every(({ kind }) => kind === 'Show') && effects.every(({ kind }) => kind === 'Transaction');
-  return alike && refusal === null;
+function isSteady({ settings, effects }: RawStatement): boolean {
+  return settings.every(({ kind }) => kind === 'Show') && effects.every(({ kind }) => kind === 'Transaction');
 }

@@ -158,6 +158,20 @@ describe('a query before a pipeline whose last message lacks its end', () => {
   });
 });
 
+test.each<[string, readonly Buffer[]]>([
+  ['the end of the stream', []],
+  ['a Parse that stops short', [parse(`SELECT ${'1,'.repeat(100_000)} 1`).subarray(0, 150_000)]],
+  ['a Query that stops short', [sql(`SELECT ${'1,'.repeat(100_000)} 1`).subarray(0, 150_000)]],
+])('a COMMIT that ran by Execute has run, though %s follows it', async (_name, rest) => {
+  for (let i = 0; i < 5; i++) {
+    const client = await signIn(world, 'dba');
+    client.send(sql('BEGIN'), insert, ...extended('SELECT pg_sleep(0.05)'), ...extended('COMMIT'), ...rest);
+    client.socket.end();
+    await client.until('end');
+  }
+  expect(await marks()).toBe(5);
+});
+
 test('a Terminate in the middle of a pipeline that failed', async () => {
   const failed = await signIn(world, 'writer');
   failed.send(...extended('SELECT 1 / 0'), ...extended('INSERT INTO marks VALUES (1)'), encodeTerminate());

@@ -1,62 +1,11 @@
 import { once } from 'node:events';
-import net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { AuditLog } from '../../gateway/audit/record.ts';
-import { Pump } from '../../gateway/net/pump.ts';
-import type { SessionEnvironment } from '../../gateway/session/environment.ts';
 import { decodeErrorResponse, encodeCommandComplete, encodeReadyForQuery } from '../../gateway/wire/backend.ts';
 import { encodeQuery } from '../../gateway/wire/frontend.ts';
+import { closeAll, permissive, startPump } from './pump-bench.ts';
 
-const sockets: net.Socket[] = [];
-afterEach(() => {
-  for (const socket of sockets.splice(0)) socket.destroy();
-});
-
-/** Both ends of a TCP connection. */
-async function pair(): Promise<[net.Socket, net.Socket]> {
-  const server = net.createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const outer = net.connect({ port: (server.address() as net.AddressInfo).port, host: '127.0.0.1' });
-  const [inner] = (await once(server, 'connection')) as [net.Socket];
-  server.close();
-  sockets.push(outer, inner);
-  return [outer, inner];
-}
-
-interface Parts {
-  readonly environment: SessionEnvironment;
-  readonly settle: AuditLog['settle'];
-  readonly faults?: unknown[];
-  readonly ends?: string[];
-}
-
-/** A pump between two connections: the outer ends of both, and its own end of the client's. */
-async function startPump({ environment, settle, faults = [], ends = [] }: Parts) {
-  const [client, clientSide] = await pair();
-  const [server, serverSide] = await pair();
-  const pump = new Pump({
-    client: clientSide,
-    server: serverSide,
-    clientRest: Buffer.alloc(0),
-    serverRest: Buffer.alloc(0),
-    environment: () => environment,
-    reported: new Map(),
-    audit: { settle } as AuditLog,
-    recorder: { record() {}, end: (reason) => ends.push(reason) },
-    statementBytes: 200_000,
-    now: Date.now,
-    cancelUpstream: () => Promise.resolve(),
-    refreshCatalog() {},
-    onRecord() {},
-    onForwarded() {},
-    onFault: (error) => faults.push(error),
-    onEnd() {},
-  });
-  pump.start();
-  const forwarded: Buffer[] = [];
-  server.on('data', (chunk) => forwarded.push(chunk));
-  return { client, clientSide, server, forwarded };
-}
+afterEach(closeAll);
 
 test('a defect met by one session ends that session with XX000, sends nothing on and is reported', async () => {
   const [faults, ends]: [unknown[], string[]] = [[], []];
@@ -78,20 +27,6 @@ test('a defect met by one session ends that session with XX000, sends nothing on
   expect(decodeErrorResponse(Buffer.concat(got).subarray(5)).fields.get('C')).toBe('XX000');
   expect(Buffer.concat(forwarded).toString('latin1')).toBe('X\0\0\0\x04');
 });
-
-/** Everything is allowed and nothing understood. */
-function permissive(): SessionEnvironment {
-  const effective = { unrestricted: true, session: { rows: null, readOnly: false, statementTimeout: null } };
-  return {
-    statementBytes: 200_000,
-    policies: () => ({ effective, revision: '', timed: false }),
-    analyze: () => ({ kind: 'NotUnderstood', reason: 'not here', hint: '' }),
-    decide: () => ({ verdict: 'Allow', by: null, shadow: [] }),
-    over: () => null,
-    pinned: { readOnly: false, statementTimeout: null },
-    usage: { exhausted: () => null, addStatement() {}, allowance: () => null, addResult() {} },
-  } as unknown as SessionEnvironment;
-}
 
 test('while records are being written no more than a bounded number of bytes is read ahead, and none is lost', async () => {
   let written = (): void => {};
@@ -123,4 +58,25 @@ test('a client that sends without end while the server owes it answers is not re
   server.write(Buffer.concat(Array.from({ length: 30_000 }, () => answer)));
   client.resume();
   await expect.poll(() => clientSide.bytesRead, { timeout: 5000 }).toBeGreaterThan(read);
+});
+
+test('a cancel of what is being recorded waits until the server has it', async () => {
+  const written: (() => void)[] = [];
+  let cancels = 0;
+  const settle: AuditLog['settle'] = (done) => written.push(() => done(null));
+  const cancelUpstream = () => {
+    cancels += 1;
+    return Promise.resolve();
+  };
+  const { pump, client, server, forwarded } = await startPump({ environment: permissive(), settle, cancelUpstream });
+  client.write(encodeQuery(Buffer.from('SELECT 1')));
+  await expect.poll(() => written.length).toBe(1);
+  const cancelled = Promise.all([pump.cancel(), pump.cancel()]);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect([cancels, forwarded.length]).toEqual([0, 0]);
+  const arrived = once(server, 'data');
+  for (const done of written) done();
+  await cancelled;
+  expect(cancels).toBe(1);
+  await arrived;
 });

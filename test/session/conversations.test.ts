@@ -226,6 +226,83 @@ function converseOnADisk(messages: readonly Buffer[], moves: readonly number[]):
   return talk;
 }
 
+/** A Bind so long that the first of it is sent on before the rest has come; in its value stands what would be a message. */
+const longBind = fc
+  .tuple(name, name)
+  .map(([portal, statement]) =>
+    frontend.encodeBind({ portal, statement, formats: [], parameters: [Buffer.alloc(2500, 'QH')], resultFormats: [] }),
+  )
+  .map(readable);
+const long = fc
+  .oneof(
+    longBind,
+    text.map((sql) => frontend.encodeQuery(Buffer.from(`${sql} -- ${'x'.repeat(2000)}`))),
+    text.map((sql) =>
+      frontend.encodeParse({ statement: '', text: Buffer.from(`${sql} -- ${'x'.repeat(2000)}`), parameterTypes: [] }),
+    ),
+  )
+  .map(readable);
+
+interface Leaving {
+  readonly messages: readonly Buffer[];
+  /** A last message, which stops short after so much of it. */
+  readonly last: readonly [Buffer, number];
+  /** Sizes of the pieces that the bytes come in. */
+  readonly pieces: readonly number[];
+  readonly moves: readonly number[];
+  readonly lateAnalysis: boolean;
+  readonly lateRecords: boolean;
+}
+
+function leaveAfter({ messages, last: [message, part], pieces, moves, ...late }: Leaving): Conversation {
+  const talk = new Conversation();
+  Object.assign(talk.world, late, { buffers: true });
+  const short = message.subarray(0, Math.floor((message.length - 1) * part));
+  let stream = Buffer.concat([...messages, short]);
+  const sizes = [...pieces];
+  for (const move of moves) {
+    if (move <= 1 && stream.length > 0 && talk.ended === null) {
+      const size = sizes.shift() ?? 100;
+      talk.send(stream.subarray(0, size));
+      stream = stream.subarray(size);
+    } else if (move === 2) talk.serve();
+    else if (move === 3) talk.answer();
+    else if (move === 4 && talk.ended === null) talk.wake();
+    else if (move === 5) talk.settleRecords(true);
+  }
+  if (talk.ended === null) talk.send(stream);
+  if (talk.ended === null) talk.leave();
+  talk.settle();
+  return talk;
+}
+
+test('whoever leaves, in the middle of a message or not, has had an answer to all that was whole, and the session ends', () => {
+  const plain = string.filter((sql) => !CLOUDED.test(sql) && !LOOKED_UP.test(sql));
+  const whole = scripts(plain, plain);
+  const leaving: fc.Arbitrary<Leaving> = fc.record({
+    messages: fc.tuple(whole, fc.option(longBind), whole).map(([a, b, c]) => [...a, ...(b === null ? [] : [b]), ...c]),
+    last: fc.tuple(long, fc.constantFrom(0, 0.001, 0.3, 0.7, 0.999)),
+    pieces: fc.array(fc.integer({ min: 1, max: 1500 }), { maxLength: 30 }),
+    moves: fc.array(fc.nat(5), { maxLength: 80 }),
+    lateAnalysis: fc.boolean(),
+    lateRecords: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(leaving, (one) => {
+      const talk = leaveAfter(one);
+      expect(talk.ended).not.toBe(null);
+      expect(talk.recordProblems()).toEqual([]);
+      const expected = directly(one.messages);
+      if (FATAL.test(expected.at(-1) ?? '')) return;
+      expect(talk.faults.filter((fault) => !/during COPY/.test(fault))).toEqual([]);
+      const got = talk.got.map((line, i) => (line === UNASKED && INSTEAD.has(expected[i]!) ? expected[i] : line));
+      expect(got.slice(0, expected.length)).toEqual(expected);
+      expect(got.slice(expected.length).join()).toMatch(/^(?:(?:ERROR|FATAL)[^,]*|,|NoticeResponse|ReadyForQuery .)*$/);
+    }),
+    RUNS,
+  );
+});
+
 test('whatever cannot be recorded does not run, and the answers stay in step, whenever the disk is full', () => {
   const moves = fc.array(fc.nat(5), { maxLength: 60 });
   fc.assert(
@@ -279,6 +356,68 @@ test('what was prepared unread under Any is not run by EXECUTE or FETCH when Any
   talk.settle();
   expect(talk.got).toEqual(['ParseComplete', 'ReadyForQuery I', 'ERROR 42501', 'ReadyForQuery I']);
   expect(talk.faults).toEqual([]);
+});
+
+test.each(['Allow', 'Deny'])('a Parse longer than what is analysed is recorded as any: %s', (verdict) => {
+  const talk = new Conversation();
+  if (verdict === 'Allow')
+    talk.world.policies = [policy('dbas', [rule('all', { statements: ['Any'], relations: ['*.*'] })])];
+  const long = Buffer.from(`SELECT n FROM public.one -- ${'x'.repeat(2000)}`);
+  talk.send(frontend.encodeParse({ statement: 's', text: long, parameterTypes: [] }), frontend.encodeSync());
+  talk.settle();
+  expect(talk.records).toEqual([
+    expect.objectContaining({
+      kind: 'prepare',
+      statement: 1,
+      name: 's',
+      decision: expect.objectContaining({ verdict }),
+    }),
+  ]);
+  expect(talk.records[0]).toHaveProperty('text', expect.stringMatching(/^SELECT n FROM public.one -- x+$/));
+});
+
+test('a client that sends run after run is not read without end', () => {
+  const talk = new Conversation();
+  const parsed = { statement: 's', text: Buffer.from('SELECT n FROM public.one'), parameterTypes: [] };
+  const bound = { portal: '', statement: 's', formats: [], parameters: [], resultFormats: [] };
+  const run = [frontend.encodeBind(bound), frontend.encodeExecute('', 0), frontend.encodeSync()];
+  talk.send(frontend.encodeParse(parsed), ...run);
+  talk.settle();
+  const { length } = talk.records;
+  talk.send(Buffer.concat(Array.from({ length: 40_000 }, () => run).flat()));
+  expect(talk.session.busy).toBe(true);
+  expect(talk.records.length - length).toBe(32_768);
+});
+
+test('a Parse that is refused takes the former unnamed statement with it, and no later one', () => {
+  const talk = new Conversation();
+  const unnamed = (sql: string) => frontend.encodeParse({ statement: '', text: Buffer.from(sql), parameterTypes: [] });
+  const run = [
+    frontend.encodeBind({ portal: '', statement: '', formats: [], parameters: [], resultFormats: [] }),
+    frontend.encodeExecute('', 0),
+    frontend.encodeSync(),
+  ];
+  const allowed = unnamed('SELECT n FROM public.one');
+  const messages = [allowed, unnamed('SELECT n FROM secret'), frontend.encodeSync(), ...run, allowed, ...run];
+  talk.send(...messages);
+  talk.settle();
+  expect(talk.got).toEqual(directly(messages));
+  expect(talk.got).toContain('ERROR 26000');
+  expect(talk.got.at(-2)).toBe('CommandComplete SELECT 1');
+});
+
+test('behind a ROLLBACK in the same pipeline the transaction is not aborted any more', () => {
+  const talk = new Conversation();
+  const extended = (sql: string) => [
+    frontend.encodeParse({ statement: '', text: Buffer.from(sql), parameterTypes: [] }),
+    frontend.encodeBind({ portal: '', statement: '', formats: [], parameters: [], resultFormats: [] }),
+    frontend.encodeExecute('', 0),
+  ];
+  talk.send(frontend.encodeQuery(Buffer.from('BEGIN')), frontend.encodeQuery(Buffer.from('SELEC 1')));
+  talk.settle();
+  talk.send(...extended('ROLLBACK'), ...extended('SELECT n FROM three'), frontend.encodeSync());
+  talk.settle();
+  expect(talk.got.slice(-2)).toEqual(['CommandComplete SELECT 3', 'ReadyForQuery I']);
 });
 
 test.each([

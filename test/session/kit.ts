@@ -82,6 +82,8 @@ export interface World {
   catalogFailure: string | null;
   /** What is recorded is on disk only when `record` says so, and what hangs on it is sent then. */
   lateRecords: boolean;
+  /** The server keeps answers back until it is told to send them, or has to. */
+  buffers: boolean;
   /** What may be taken as a run is. */
   runs: boolean;
 }
@@ -150,7 +152,8 @@ function viewOf(bytes: Bytes): Buffer {
 
 export class Conversation {
   readonly world: World = {
-    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false, runs: true },
+    ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false },
+    ...{ buffers: false, runs: true },
     catalogFailure: null,
   };
   readonly session: Session;
@@ -177,6 +180,8 @@ export class Conversation {
   #recorded = 0;
   #staged: StagedUnit[] = [];
   readonly #fromServer: Buffer[] = [];
+  #buffered: Buffer[] = [];
+  #left = false;
 
   constructor(reported: Readonly<Record<string, string>> = {}) {
     this.server = new ModelServer({ ran: (text) => this.#checkIntent(text) });
@@ -219,13 +224,20 @@ export class Conversation {
     this.#read();
   }
 
+  /** The client sends nothing more. */
+  leave(): void {
+    this.#left = true;
+    this.#read();
+  }
+
   #read(): void {
     this.#guard(() => {
       while (this.ended === null && !this.session.busy) {
         const step = this.#client.next();
-        if (step === null) return;
         const { now, runs } = this.world;
-        this.session.client(step, now, now, runs ? this.#client : null);
+        if (step !== null) this.session.client(step, now, now, runs ? this.#client : null);
+        else if (this.#left) this.session.leave('ClientGone', now);
+        else return;
       }
     });
   }
@@ -269,7 +281,10 @@ export class Conversation {
       if (step.kind === 'head') throw new Error('the model server holds every message');
       this.sent.push(describeClient(step.type, step.kind === 'run' ? null : step.body));
       const body = step.kind === 'run' ? Buffer.alloc(0) : step.body;
-      this.#fromServer.push(...this.server.receive(step.type, body));
+      this.#buffered.push(...this.server.receive(step.type, body));
+      if (this.world.buffers && step.type !== FRONTEND.Flush && !this.#buffered.some(isSentAtOnce)) continue;
+      this.#fromServer.push(...this.#buffered);
+      this.#buffered = [];
     }
     return true;
   }
@@ -304,12 +319,12 @@ export class Conversation {
       moved = false;
       if (this.#staged.length > 0 || this.#recorded > 0) this.settleRecords(true);
       while (this.serve() || this.answer()) moved = true;
-      moved ||= this.#staged.length > 0;
       if (this.world.lateAnalysis && this.session.busy && this.ended === null) {
         const before = this.#late.size + this.#toServer.length + this.got.length;
         this.wake();
         moved ||= before !== this.#late.size + this.#toServer.length + this.got.length || !this.session.busy;
       }
+      moved ||= this.#staged.length > 0;
     }
     if (this.server.dead && this.ended === null) this.#end('ServerGone');
   }
@@ -355,6 +370,12 @@ export class Conversation {
       ...[...outcomes.keys()].filter((n) => !intents.includes(n)).map((n) => `an outcome without intent ${n}`),
     ];
   }
+}
+
+/** Errors, what a COPY FROM waits behind, and ReadyForQuery. */
+function isSentAtOnce(message: Buffer): boolean {
+  const [type = 0] = message;
+  return type === BACKEND.ErrorResponse || type === BACKEND.CopyInResponse || type === BACKEND.ReadyForQuery;
 }
 
 function names(record: string, text: string): boolean {

@@ -155,13 +155,12 @@ export class ModelServer {
   }
 
   *#parse({ statement, text }: frontend.Parse): Generator<void, void, Buffer | null> {
+    if (statement === '') this.#shop.statements.delete('');
     const texts = isQuestion(text.toString()) ? [text.toString()] : split(text.toString());
     for (const one of texts) this.#shop.parse(one);
     if (texts.length > 1) throw new ServerError('42601', 'multiple commands');
     const [one = ''] = texts;
     if (this.#options.denies?.(one) === true) throw new ServerError('42501', 'denied');
-    // PostgreSQL drops the unnamed statement first; behind a gateway that refuses, the Parse never comes so far.
-    if (statement === '') this.#shop.statements.delete('');
     this.#checkAborted(one);
     this.#analyse(one);
     if (this.#shop.statements.has(statement)) throw new ServerError('42P05', 'already exists');

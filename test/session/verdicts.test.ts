@@ -56,6 +56,11 @@ test.each<SessionEffect['kind']>(['Prepare', 'Execute', 'Deallocate', 'Declare',
   },
 );
 
+test.each(['Set', 'Reset', 'ResetAll'])('what does %s hangs on what the setting is', (kind) => {
+  const changing = { ...RAW, settings: [{ kind, name: 'default_transaction_read_only' }] } as unknown as RawStatement;
+  expect(isFresh(state(), changing, verdictOf(state(), changing, ALLOWED))).toBe(false);
+});
+
 test('a refusal is judged again each time', () => {
   const refused: Judged = { ...ALLOWED, refusal: { code: '42501', message: 'denied' } };
   const verdict: Verdict = verdictOf(state(), RAW, refused);
