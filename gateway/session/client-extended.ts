@@ -14,6 +14,7 @@ import type { Step } from '../wire/reader.ts';
 import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simple.ts';
 import { applyNames, noteSettings, noteUnread } from './effects.ts';
 import { readText } from './encoding.ts';
+import { heldDenied, tooMuchHeld } from './held.ts';
 import { auditDenied, cancelledByUser, doubtOf, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
@@ -71,7 +72,8 @@ export function onParseHead(s: SessionState, step: Step): boolean {
   const { body } = step;
   const why = tooLong(s);
   const end = body.indexOf(0);
-  const judged = end < 0 ? endlessName() : judgeUnread(s.surroundings(), why.reason, why.hint);
+  const readable = s.names.isFull ? heldDenied(null) : judgeUnread(s.surroundings(), why.reason, why.hint);
+  const judged = end < 0 ? endlessName() : readable;
   const name = body.toString('latin1', 0, Math.max(0, end));
   const text = body.toString('utf8', end + 1);
   recordPrepare(s, name, text, judged);
@@ -104,6 +106,9 @@ interface Read {
 
 function readParse(s: SessionState, parse: Parse): Read | Need {
   if (s.cancelled) return { judged: cancelledByUser(null), text: parse.text.toString('utf8'), why: null };
+  const held = tooMuchHeld(s.names);
+  if (held !== null && 'kind' in held) return held;
+  if (held !== null) return { judged: heldDenied(null), text: parse.text.toString('utf8'), why: null };
   const decoded = readText(s, parse.text);
   if (decoded !== undefined && 'kind' in decoded) return decoded;
   const text = (decoded?.utf8 ?? parse.text).toString('utf8');
@@ -167,7 +172,10 @@ function bind(s: SessionState, step: Step, message: Bind | BindHead): Need | nul
   if (s.names.isUncertain(s.names.statements, key)) return ANSWERS;
   const statement = s.names.statements.get(key) ?? unseen(s, message.statement);
   if (statement === undefined) return refuse(s, noSuchStatement(message.statement));
-  const judged = exhausted(s, statement.raw, 0) ?? judgePrepared(s, statement);
+  const held = message.portal === '' ? null : tooMuchHeld(s.names);
+  if (held !== null && 'kind' in held) return held;
+  const judged =
+    held === null ? (exhausted(s, statement.raw, 0) ?? judgePrepared(s, statement)) : heldDenied(statement.raw);
   if ('kind' in judged) return judged;
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   if (judged.refusal !== null) return refuse(s, judged.refusal, { running: [running] });

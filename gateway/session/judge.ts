@@ -3,6 +3,7 @@ import type { Facts, ParameterType, RawStatement, SessionEffect } from '../sql/f
 import { type Clouded, meansTheSame, needsNames, SERVERS_OWN } from './clouded.ts';
 import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
+import { heldDenied, tooMuchHeld } from './held.ts';
 import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
 import { type Names, type Portal, type PreparedStatement, sqlName, type Unread } from './names.ts';
@@ -84,6 +85,10 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return judged(auditDenied(raw, unavailable));
   if (isRollback(raw)) return judged({ raw, facts: factsWithoutNames(raw), decision: ALLOWED, refusal: null });
+  if (raw.effects.some(keepsSomething)) {
+    const held = tooMuchHeld(s.names);
+    if (held !== null) return 'kind' in held ? { kind: 'Wait', need: held } : judged(heldDenied(raw));
+  }
   const inner = innerOf(s, raw);
   if (inner === 'Uncertain') return { kind: 'Wait', need: { kind: 'Answers' } };
   if (inner.missing !== null && !s.env.policies(s.now).effective.unrestricted)
@@ -96,6 +101,10 @@ export function judge(s: Surroundings, raw: RawStatement): Judgement {
   const within = judgeAlone(s, inner.raw);
   if (within.kind === 'Wait') return within;
   return judged(bounded(merge(own.judged, within.judged), [raw, inner.raw]));
+}
+
+function keepsSomething({ kind }: SessionEffect): boolean {
+  return kind === 'Prepare' || kind === 'Declare';
 }
 
 const ALLOWED: Decision = { verdict: 'Allow', by: null, shadow: [] };

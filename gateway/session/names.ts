@@ -73,12 +73,23 @@ export interface Undo {
 
 /** How far the server's answers have come; the reply queue knows. */
 export interface Progress {
+  /** Messages whose answers are still to come. */
+  readonly length: number;
   /** Counts the messages sent at which skipping ends: Sync, Query, FunctionCall. */
   readonly sent: number;
   /** A change made when so many had been sent may still fail, and what is sent now would not be skipped for it. */
   mayFail(mark: number): boolean;
   /** What was sent together with a change made then has been answered, to the end. */
   isOver(mark: number): boolean;
+}
+
+/** What statements and portals of one session may weigh here: some 32 MiB of texts, or as many small ones as that is. */
+const MOST_HELD = 32 << 20;
+
+/** About the memory that it takes, in bytes: a text is kept, a verdict beside it. */
+function weightOf(value: PreparedStatement | Portal | undefined): number {
+  if (value === undefined) return 0;
+  return 'text' in value ? 1024 + value.text.length : 512;
 }
 
 /** Bytes of a name that the server compares (NAMEDATALEN - 1). */
@@ -113,6 +124,8 @@ export class Names {
 
   /** How often something ran that may have changed any name. */
   #doubts = 0;
+  /** The weight of all that is in the tables, and of what would come back if a change failed. */
+  #held = 0;
 
   constructor(progress: Progress) {
     this.#progress = progress;
@@ -126,6 +139,23 @@ export class Names {
   /** What stands here under a name may not be what the server has. */
   isDoubtful({ made = 0 }: PreparedStatement | Portal): boolean {
     return made < this.#doubts;
+  }
+
+  /**
+   * No more may be added before something goes; counted anew, to be sure, when nothing is outstanding. Test: "what a
+   * session may prepare is bounded".
+   */
+  get isFull(): boolean {
+    if (this.#held < MOST_HELD) return false;
+    if (this.#progress.length === 0) {
+      const all = [...this.statements.values(), ...this.portals.values()];
+      this.#held = all.reduce((sum, value) => sum + weightOf(value), 0);
+    }
+    return this.#held >= MOST_HELD;
+  }
+
+  get mayEmpty(): boolean {
+    return this.#progress.length > 0;
   }
 
   setStatement(key: string, value: PreparedStatement | undefined): Undo {
@@ -158,6 +188,7 @@ export class Names {
    */
   confirm(changes: readonly Undo[]): void {
     for (const change of changes) {
+      this.#held -= weightOf(change.before);
       change.before = undefined;
       change.previous = null;
       if (change.next !== null) change.next.previous = null;
@@ -187,6 +218,7 @@ export class Names {
       // What is already on its way belongs to the next transaction.
       if (portal.held || !this.#progress.isOver(portal.mark)) continue;
       this.portals.delete(key);
+      this.#held -= weightOf(portal);
       if (portal.running !== null && !portal.running.ended) left.push(portal.running);
     }
     return left;
@@ -198,6 +230,8 @@ export class Names {
 
   #undo(change: Undo): void {
     const { names, key, before, previous, next } = change;
+    this.#held -= weightOf(next === null ? names.get(key) : next.before);
+    change.before = undefined;
     if (previous !== null) previous.next = next;
     if (next !== null) {
       // What was sent since stands, and follows on what was before this one.
@@ -218,6 +252,7 @@ export class Names {
     const previous = changed.get(key) ?? null;
     const undo: Undo = { names, key, before: table.get(key), previous, next: null, mark: this.#progress.sent };
     if (previous !== null) previous.next = undo;
+    this.#held += weightOf(value);
     if (value === undefined) table.delete(key);
     else {
       // No code can give away the unnamed ones.

@@ -267,6 +267,7 @@ function onReady(s: SessionState, step: Step): void {
   for (const running of head.running) s.finish(running, 'Skipped');
   if (status === 'I') endTransaction(s);
   if (head.question !== null) return;
+  s.settings.boundAnswers();
   if (cutReady(s, head, status)) return;
   s.port.toClient(step);
 }

@@ -25,6 +25,9 @@ export interface Answers {
   readonly relatedFunctions: Map<number, KnownFunction>;
 }
 
+/** Names kept: far more than any program uses, some megabytes. */
+const MOST_ANSWERS = 10_000;
+
 /**
  * Settings and names that only the server knows for sure. "Ask, do not emulate": whatever may have changed them makes
  * them unknown, and the next statement that depends on them waits for the server's answer.
@@ -122,6 +125,12 @@ export class Settings {
       this.#forgetNames();
     }
     return this.overlay;
+  }
+
+  /** Between statements: what was asked for long ago is forgotten before there is too much of it. */
+  boundAnswers(): void {
+    const { relations, functions, types } = this.overlay;
+    if (relations.size + functions.size + types.size > MOST_ANSWERS) this.#forgetNames();
   }
 
   answered(known: KnownSettings, reading: Reading): void {
