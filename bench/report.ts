@@ -88,8 +88,9 @@ function samplesOf(samples: readonly Sample[], key: Key): readonly Sample[] {
 /** How much as many transactions the gateway does as a peer: of each round, whose noise both have met; their median. */
 function ratio(samples: readonly Sample[], peer: string, where: Omit<Key, 'contender'>): number {
   const theirs = samplesOf(samples, { contender: peer, ...where });
-  const ours = samplesOf(samples, { contender: 'gateway', ...where });
-  return median(ours.map(({ tps }, round) => tps / (theirs[round]?.tps ?? Number.NaN)));
+  // More of ours come later, beside other gateways.
+  const ours = samplesOf(samples, { contender: 'gateway', ...where }).slice(0, theirs.length);
+  return median(ours.map(({ tps }, round) => tps / theirs[round]!.tps));
 }
 
 function show(value: number | undefined, digits: number, unit = ''): string {
