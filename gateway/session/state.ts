@@ -1,11 +1,11 @@
 import type { EffectivePolicies } from '../policy/decision.ts';
 import type { Bytes, Pins, SessionEnvironment, SessionPort } from './environment.ts';
 import type { Surroundings } from './judge.ts';
+import { KnownVerdicts } from './known-verdicts.ts';
 import { Names, type Running } from './names.ts';
 import { type Reply, ReplyQueue } from './replies.ts';
 import { RowMeter } from './row-meter.ts';
 import { Settings } from './settings.ts';
-import { KnownVerdicts } from './verdicts.ts';
 
 /** Everything a session remembers; the handlers of client and server messages share it. */
 export class SessionState {

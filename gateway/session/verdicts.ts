@@ -4,9 +4,6 @@ import { auditDenied, type Judgement, judge } from './judge.ts';
 import type { Judged, Verdict } from './judged.ts';
 import type { SessionState } from './state.ts';
 
-/** Most verdicts that a session keeps on texts: what one program runs again and again. */
-const MAX_KNOWN = 64;
-
 /**
  * A verdict as of now. A refusal does not last: it may hang on what could not be asked, a catalogue that cannot be read or
  * a transaction that is aborted.
@@ -36,26 +33,6 @@ export function isFresh(s: SessionState, raw: RawStatement, verdict: Verdict | n
     verdict.catalog === s.env.catalog() &&
     verdict.epoch === s.settings.epoch
   );
-}
-
-/** Verdicts on the statements of texts, by what the analysis made of them: texts of one template share that. */
-export class KnownVerdicts {
-  readonly #known = new Map<RawStatement, Verdict>();
-
-  get(raw: RawStatement): Verdict | null {
-    return this.#known.get(raw) ?? null;
-  }
-
-  /** Whether this is the verdict that is known, and there is nothing to be noted of what runs under it. */
-  isQuiet(raw: RawStatement, judged: Judged): boolean {
-    const known = this.#known.get(raw);
-    return known?.quiet === true && known.judged === judged;
-  }
-
-  set(raw: RawStatement, verdict: Verdict): void {
-    if (this.#known.size >= MAX_KNOWN && !this.#known.has(raw)) this.#known.delete(this.#known.keys().next().value!);
-    this.#known.set(raw, verdict);
-  }
 }
 
 /** Judges a statement that comes as a text, by what was decided before where that holds. */
