@@ -59,7 +59,9 @@ describe('upgrading from the commit before', () => {
 
   test('the same image in another release touches no gateway and no session', async () => {
     const before = await incarnations(site);
-    const session = await hold(await site.login(ANN));
+    // Through the Service it might still be a pod that is on its way out.
+    const [pod] = await site.pods();
+    const session = await hold(await site.login(ANN, pod));
     await helmUpgrade(CHART, [...imageValues(), '--set', 'operator.logLevel=debug', '--set', 'operator.replicas=1']);
     await led();
     await site.ready();
