@@ -32,6 +32,7 @@ export interface StatementParts {
   readonly protocol: string;
   readonly applicationName: string;
   readonly omitted: TextOmitted | null;
+  /** Of the record that was rendered last, and `query` with it: `withText` puts another in its place. */
   text: string;
   /** Up to the record's place. */
   readonly head: Buffer;

@@ -150,7 +150,7 @@ function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | 
   const why = doubtOf(s, statement);
   if (why !== null) return unread(s, why);
   if (raw === null) return statement.unread === null ? EMPTY : unread(s, statement.unread);
-  if (isFresh(s, raw, verdict)) return verdict.judged;
+  if (isFresh(s, verdict)) return verdict.judged;
   const judgement = judge(s.surroundings(), raw);
   if (judgement.kind === 'Wait') return judgement.need;
   statement.verdict = verdictOf(s, raw, judgement.judged);

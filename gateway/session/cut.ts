@@ -19,7 +19,7 @@ interface Room {
 /** Relays rows of the result at the head; starts a cut where a limit is reached. */
 export function relayRows(s: SessionState, head: Reply, step: Step): void {
   const running = head.running[head.at];
-  const room = running === undefined ? null : roomFor(s, running);
+  const room = running === undefined || running.metered === false ? null : roomFor(s, running);
   // Never from the middle of a result, and so perhaps of a row, on: limits that come then count for the next one.
   // Test: "limits that come in the middle of a result".
   if (running !== undefined) running.metered ??= room !== null;

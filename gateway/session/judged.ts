@@ -19,6 +19,7 @@ export interface Verdict {
   readonly judged: Judged;
   readonly effective: EffectivePolicies;
   readonly catalog: unknown;
+  /** `Settings.epoch`; NaN: the verdict is good for once. */
   readonly epoch: number;
   /** Running it changes no name, no setting and nothing that later statements mean. */
   readonly quiet: boolean;

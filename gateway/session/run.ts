@@ -71,7 +71,7 @@ function isCalm(s: SessionState): boolean {
 /** The verdict that holds for a statement which runs without being looked at while it does; null: it is not so plain. */
 function plainVerdict(s: SessionState, statement: PreparedStatement) {
   const { raw, verdict } = statement;
-  if (raw === null || !isFresh(s, raw, verdict) || !verdict.quiet) return null;
+  if (raw === null || !isFresh(s, verdict) || !verdict.quiet) return null;
   const { judged } = verdict;
   if (judged.refusal !== null || judged.bound !== undefined || doubtOf(s, statement) !== null) return null;
   return exhausted(s, raw, 0) === null && !isLimited(s) ? judged : null;

@@ -338,7 +338,8 @@ export class Session {
       if (s.spillRelayed) s.port.toClient(step);
       return;
     }
-    if (s.replies.head()?.kind === 'Run' && !takesRows(s, s.replies.head()!)) s.replies.unfold();
+    const first = s.replies.head();
+    if (first?.kind === 'Run' && !takesRows(s, first)) s.replies.unfold();
     const head = s.replies.head();
     if (head === undefined || !HAS_ROWS.has(head.kind)) {
       throw new ProtocolError(`unexpected ${messageName('backend', type)} from the server`);

@@ -36,6 +36,7 @@ export function refuseStaged(s: SessionState, units: readonly StagedUnit[], reas
   let skipping = false;
   for (const item of replies) {
     if (item.kind !== 'Sync' && !skipping) skipping = replace(s, item, refusal);
+    // A run ends with its Sync.
     if (item.kind !== 'Sync' && item.kind !== 'Run') continue;
     s.forward(encodeSync(), reply('Sync'));
     skipping = false;

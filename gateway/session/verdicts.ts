@@ -4,32 +4,35 @@ import { auditDenied, type Judgement, judge } from './judge.ts';
 import type { Judged, Verdict } from './judged.ts';
 import type { SessionState } from './state.ts';
 
-/**
- * A verdict as of now. A refusal does not last: it may hang on what could not be asked, a catalogue that cannot be read or
- * a transaction that is aborted.
- */
+/** A verdict as of now. */
 export function verdictOf(s: SessionState, raw: RawStatement | null, judged: Judged): Verdict {
-  const lasts = judged.refusal === null;
+  const lasting = raw !== null && lasts(raw, judged);
   return {
     judged,
     effective: s.env.policies(s.now).effective,
-    catalog: lasts ? s.env.catalog() : null,
-    epoch: lasts ? s.settings.epoch : Number.NaN,
+    catalog: judged.refusal === null ? s.env.catalog() : null,
+    epoch: lasting ? s.settings.epoch : Number.NaN,
     quiet: raw !== null && isQuiet(raw, judged.facts),
   };
 }
 
 /**
- * Whether nothing has changed that a verdict hung on: it outlives tokens, policies, settings and what names mean. What
- * uses the session's own names, which come and go, is judged each time; so are changes of settings, by what those are.
+ * Whether a verdict is good for more than once. A refusal may hang on what could not be asked, a catalogue that cannot be
+ * read or a transaction that is aborted; the session's own names come and go; changes of settings are judged by what
+ * those are.
  */
-export function isFresh(s: SessionState, raw: RawStatement, verdict: Verdict | null): verdict is Verdict {
+function lasts({ settings, effects }: RawStatement, { refusal }: Judged): boolean {
+  const steady = settings.every(({ kind }) => kind === 'Show') && effects.every(({ kind }) => kind === 'Transaction');
+  return steady && refusal === null;
+}
+
+/** Whether nothing has changed that a verdict hung on: it outlives tokens, policies, settings and what names mean. */
+export function isFresh(s: SessionState, verdict: Verdict | null): verdict is Verdict {
   if (verdict === null) return false;
   const { effective, timed } = s.env.policies(s.now);
   return (
     !timed &&
     verdict.effective === effective &&
-    isSteady(raw) &&
     verdict.catalog === s.env.catalog() &&
     verdict.epoch === s.settings.epoch
   );
@@ -41,13 +44,9 @@ export function judgeText(s: SessionState, raw: RawStatement): Judgement {
   if (unavailable !== null) return { kind: 'Judged', judged: auditDenied(raw, unavailable) };
   const known = s.verdicts.get(raw);
   // How the server reads a text is no part of a verdict on what was read.
-  if (s.settings.standardStrings && isFresh(s, raw, known)) return { kind: 'Judged', judged: known.judged };
+  if (s.settings.standardStrings && isFresh(s, known)) return { kind: 'Judged', judged: known.judged };
   const judgement = judge(s.surroundings(), raw);
-  if (judgement.kind === 'Judged' && judgement.judged.refusal === null && isSteady(raw))
+  if (judgement.kind === 'Judged' && lasts(raw, judgement.judged))
     s.verdicts.set(raw, verdictOf(s, raw, judgement.judged));
   return judgement;
-}
-
-function isSteady({ settings, effects }: RawStatement): boolean {
-  return settings.every(({ kind }) => kind === 'Show') && effects.every(({ kind }) => kind === 'Transaction');
 }

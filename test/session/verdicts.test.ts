@@ -33,9 +33,8 @@ const doing = (...kinds: readonly SessionEffect['kind'][]): RawStatement =>
   ({ ...RAW, effects: kinds.map((kind) => ({ kind })) }) as unknown as RawStatement;
 
 test('a verdict holds while all is as it was, ends of transactions included', () => {
-  const verdict = verdictOf(state(), RAW, ALLOWED);
-  expect(isFresh(state(), RAW, verdict)).toBe(true);
-  expect(isFresh(state(), doing('Transaction'), verdict)).toBe(true);
+  expect(isFresh(state(), verdictOf(state(), RAW, ALLOWED))).toBe(true);
+  expect(isFresh(state(), verdictOf(state(), doing('Transaction'), ALLOWED))).toBe(true);
 });
 
 test.each<[string, Now]>([
@@ -46,23 +45,23 @@ test.each<[string, Now]>([
   ['a catalogue that cannot be read', { catalog: undefined }],
   ['other settings or names', { epoch: 8 }],
 ])('it does not hold under %s', (_what, now) => {
-  expect(isFresh(state(now), RAW, verdictOf(state(), RAW, ALLOWED))).toBe(false);
+  expect(isFresh(state(now), verdictOf(state(), RAW, ALLOWED))).toBe(false);
 });
 
 test.each<SessionEffect['kind']>(['Prepare', 'Execute', 'Deallocate', 'Declare', 'Fetch', 'Discard'])(
   'what does %s hangs on names that come and go',
   (kind) => {
-    expect(isFresh(state(), doing('Transaction', kind), verdictOf(state(), RAW, ALLOWED))).toBe(false);
+    expect(isFresh(state(), verdictOf(state(), doing('Transaction', kind), ALLOWED))).toBe(false);
   },
 );
 
 test.each(['Set', 'Reset', 'ResetAll'])('what does %s hangs on what the setting is', (kind) => {
   const changing = { ...RAW, settings: [{ kind, name: 'default_transaction_read_only' }] } as unknown as RawStatement;
-  expect(isFresh(state(), changing, verdictOf(state(), changing, ALLOWED))).toBe(false);
+  expect(isFresh(state(), verdictOf(state(), changing, ALLOWED))).toBe(false);
 });
 
 test('a refusal is judged again each time', () => {
   const refused: Judged = { ...ALLOWED, refusal: { code: '42501', message: 'denied' } };
   const verdict: Verdict = verdictOf(state(), RAW, refused);
-  expect(isFresh(state(), RAW, verdict)).toBe(false);
+  expect(isFresh(state(), verdict)).toBe(false);
 });
