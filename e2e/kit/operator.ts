@@ -39,6 +39,10 @@ export async function installOperator(): Promise<void> {
   if (deployment !== null && !byHelm) await restrictedNamespace(SYSTEM);
   if (!byHelm || image !== inject('image')) await helmUpgrade(CHART, imageValues());
   await kubectl(['-n', SYSTEM, 'rollout', 'status', 'deploy/postern-operator', '--timeout=120s'], { timeout: 130_000 });
+  // Pods of what was there before are counted by nobody.
+  await eventually('no operator is on its way out', async () =>
+    (await operatorPods()).every(({ metadata }) => metadata.deletionTimestamp === undefined) ? true : undefined,
+  );
 }
 
 export function operatorPods(): Promise<readonly Thing[]> {

@@ -26,7 +26,8 @@ export const SETTINGS_QUESTION = `SELECT pg_catalog.current_schemas(true)::pg_ca
   pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_setting('statement_timeout'),
   (pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0)::pg_catalog.text,
   (EXISTS (SELECT 1 FROM pg_catalog.pg_class c
-     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))::pg_catalog.text`;
+     WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()))::pg_catalog.text,
+  (pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.~) 'pg_temp')::pg_catalog.text`;
 
 /**
  * Makes the session's settings as close as a policy wants them. Parameters: `on` or nothing for
@@ -56,6 +57,8 @@ export interface TrackedSettings {
   readonly hasTemporarySchema: boolean;
   /** There is something in it. */
   readonly hasTemporaryObjects: boolean;
+  /** search_path names one. */
+  readonly namesTemporary: boolean;
 }
 
 /** Reads the row of `SETTINGS_QUESTION`. */
@@ -72,6 +75,7 @@ export function readSettings(row: TextRow): TrackedSettings {
     statementTimeout: text(7),
     hasTemporarySchema: text(8) === 'true',
     hasTemporaryObjects: text(9) === 'true',
+    namesTemporary: text(10) === 'true',
   };
 }
 

@@ -88,6 +88,7 @@ export function createSnapshot(contents: CatalogContents): CatalogSnapshot {
     userOperators: (schema, name) => operators.get(key(schema, name)) ?? NONE,
     userCasts: index.casts,
     userOrders: index.orders,
+    unsafeTypes: [...index.types.values()].filter(({ safe }) => !safe),
     eventTriggers: contents.eventTriggers,
     typesHeld: (schema, name) => {
       const relation = relations.get(key(schema, name));

@@ -1,6 +1,7 @@
 import type { Facts, RawStatement } from '../sql/facts.ts';
 import type { Clouded } from './clouded.ts';
-import { changesSettings, endsTransaction, runsOthers } from './effects.ts';
+import { Definitions } from './earlier.ts';
+import { changesSettings, endsTransaction, makesTables, runsOthers } from './effects.ts';
 import type { Surroundings } from './judge.ts';
 import type { Judged } from './judged.ts';
 import { afterLiteralSets } from './simulate.ts';
@@ -10,6 +11,8 @@ import type { SessionState } from './state.ts';
 export interface Around extends Surroundings {
   /** The open transaction contains a change of settings, perhaps made earlier in this string. */
   readonly changed: boolean;
+  /** Grows with the string. */
+  readonly earlier: Definitions;
   /** A statement earlier in this string makes functions, or what calls them. */
   readonly codeMade: boolean;
   /**
@@ -20,7 +23,13 @@ export interface Around extends Surroundings {
 }
 
 export function atStart(s: SessionState): Around {
-  return { ...s.surroundings(), changed: s.settings.touched, codeMade: false, gone: new Map() };
+  return {
+    ...s.surroundings(),
+    changed: s.settings.touched,
+    earlier: new Definitions(),
+    codeMade: false,
+    gone: new Map(),
+  };
 }
 
 /** What the next statement of the string will find. */
@@ -31,11 +40,17 @@ export function after(s: SessionState, around: Around, raw: RawStatement, facts:
     typesRenamed: around.typesRenamed === true || raw.renamesTypes === true,
     codeMade: around.codeMade || raw.classes.includes('Code'),
   };
+  const callsMade = raw.classes.includes('Code') && raw.relations.length === 0 && around.earlier.callsMade(raw);
+  around.earlier.add(raw, facts);
   const settingsBack = around.changed && raw.effects.some(endsTransaction);
   // DROP OWNED has no names at all.
   if (raw.removes === 'Any') return { ...next, clouded: 'Everything' };
+  // An operator, a cast, …: whatever looks harmless may call it.
+  if (callsMade && raw.makes?.functions.length === 0) return { ...next, clouded: 'Everything' };
   if (settingsBack || raw.classes.includes('Role')) return { ...next, clouded: worse(around.clouded, 'SearchPath') };
   if (!changesSettings(raw, facts)) return next;
+  if (makesTables(raw) && !raw.asks && !runsOthers(raw, facts) && around.known?.namesTemporary === false)
+    return { ...next, changed: true };
   const known = around.known === null ? null : afterLiteralSets(raw, around.known, s.env.catalog() ?? null);
   const clouds = known === null ? cloudsOf(raw, facts) : 'Nothing';
   return { ...next, changed: true, known, clouded: worse(around.clouded, clouds) };
@@ -65,11 +80,13 @@ function goneAfter(gone: Around['gone'], raw: RawStatement, facts: Facts | null)
       others.length > 0 ? null : schema;
     return new Map([...gone, ...raw.relations.map(({ name }) => [name, placeOf([...schemasOf(name)])] as const)]);
   }
+  // What is temporary comes before others of its name.
+  const temporary = raw.makes?.temporary ?? [];
   const made = uses.filter(
     ({ kind, verb, name, schema }) => kind === 'new' && verb === 'Ddl' && gone.get(name) === schema,
   );
-  if (made.length === 0) return gone;
-  return new Map([...gone].filter(([name]) => !made.some((use) => use.name === name)));
+  if (made.length + temporary.length === 0) return gone;
+  return new Map([...gone].filter(([name]) => !temporary.includes(name) && !made.some((use) => use.name === name)));
 }
 
 /**
@@ -93,10 +110,19 @@ export function usesWhatIsGone(gone: Around['gone'], raw: RawStatement): boolean
 }
 
 /**
+ * What was prepared before goes on reading what a temporary table of the string hides. Test: "a temporary table behind what
+ * was prepared".
+ */
+export function runsBehindTables({ temporary }: Definitions, { effects }: RawStatement): boolean {
+  return temporary.size > 0 && effects.some(({ kind }) => kind === 'Execute' || kind === 'Fetch');
+}
+
+/**
  * It calls a function that nobody has yet: one that the string makes, perhaps. Definitions only name functions. Test: "a
  * function is not called in the string that makes it".
  */
-export function callsNobody({ raw, facts, decision }: Judged): boolean {
+export function callsNobody({ raw, facts, decision }: Judged, earlier: Definitions): boolean {
   if (decision.verdict === 'Deny' || raw === null || raw.classes.includes('Code')) return false;
+  if (earlier.callsMade(raw)) return true;
   return facts?.functions.some(({ candidates }) => candidates.length === 0) === true;
 }

@@ -15,9 +15,10 @@ import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simp
 import { applyNames, noteSettings, noteUnread } from './effects.ts';
 import { readText } from './encoding.ts';
 import { heldDenied, tooMuchHeld } from './held.ts';
-import { auditDenied, cancelledByUser, doubtOf, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
+import { auditDenied, cancelledByUser, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
+import { doubtOf } from './named.ts';
 import { type Portal, type PreparedStatement, protocolName, type Undo, type Unread } from './names.ts';
 import { type Refusal, replacement, SQLSTATE, serverDenial } from './refusal.ts';
 import { type Reply, reply, replyWith } from './replies.ts';

@@ -2,8 +2,8 @@ import type { BoundParameter } from '../audit/record.ts';
 import type { Analysis, Place, RawStatement } from '../sql/facts.ts';
 import { decodeQuery } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
-import { type Around, after, atStart, callsNobody, usesWhatIsGone } from './around.ts';
-import { applyNames, noteSettings, noteUnread } from './effects.ts';
+import { type Around, after, atStart, callsNobody, runsBehindTables, usesWhatIsGone } from './around.ts';
+import { applyNames, makesTables, noteSettings, noteUnread } from './effects.ts';
 import { type DecodedText, readText } from './encoding.ts';
 import { cancelledByUser, exhausted, type Judgement, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
@@ -145,15 +145,15 @@ function takeBack(s: SessionState, planned: readonly Planned[]): void {
   for (const { undo } of planned.toReversed()) s.names.undo(undo);
 }
 
-/** What a literal SET of search_path makes of the settings can be foreseen, once they are known. */
+/** What a literal SET of search_path makes of names can be foreseen once the settings are known, and a temporary table. */
 function mustKnow(s: SessionState, around: Around, raw: RawStatement): boolean {
   if (around.known !== null || around.clouded !== 'Nothing' || around.aborted || around.askFailed !== null)
     return false;
   if (s.env.policies(s.now).effective.unrestricted) return false;
-  return afterLiteralSets(raw, UNKNOWN, s.env.catalog() ?? null) !== null;
+  return makesTables(raw) || afterLiteralSets(raw, UNKNOWN, s.env.catalog() ?? null) !== null;
 }
 
-const UNKNOWN: KnownSettings = { searchPath: [], currentUser: '', sessionUser: '' };
+const UNKNOWN: KnownSettings = { searchPath: [], namesTemporary: false, currentUser: '', sessionUser: '' };
 
 /** A string whose rows have to be counted is refused where they would be committed before that. */
 function countable(s: SessionState, plan: Plan): Plan | Need {
@@ -177,9 +177,14 @@ function countable(s: SessionState, plan: Plan): Plan | Need {
 function judgeWithin(around: Around, raw: RawStatement, ahead: number): Judgement {
   const over = exhausted(around, raw, ahead);
   if (over !== null) return { kind: 'Judged', judged: over };
-  const judgement = judge(usesWhatIsGone(around.gone, raw) ? { ...around, clouded: 'Everything' } : around, raw);
+  const judgement = judge(
+    usesWhatIsGone(around.gone, raw) || runsBehindTables(around.earlier, raw)
+      ? { ...around, clouded: 'Everything' }
+      : around,
+    raw,
+  );
   const open = !around.codeMade || around.env.policies(around.now).effective.unrestricted;
-  if (judgement.kind === 'Wait' || open || !callsNobody(judgement.judged)) return judgement;
+  if (judgement.kind === 'Wait' || open || !callsNobody(judgement.judged, around.earlier)) return judgement;
   const decision = gatewayDenial(
     'a statement earlier in the same string defines code, so what this one calls is not understood',
     'Send it as a string of its own.',

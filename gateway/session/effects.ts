@@ -1,4 +1,5 @@
-import type { Facts, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import type { Facts, FunctionUse, RawStatement, SessionEffect } from '../sql/facts.ts';
 import type { Names, PreparedStatement, Undo } from './names.ts';
 import { sqlName } from './names.ts';
 import { forgetPins } from './pins.ts';
@@ -70,7 +71,7 @@ function noteOwn(s: SessionState, raw: RawStatement, facts: Facts | null): void 
     s.settings.touchReading();
   }
   forgetPins(s, raw);
-  if (facts !== null) noteDefinitions(s, facts);
+  if (facts !== null) noteDefinitions(s, raw, facts);
 }
 
 /** COMMIT, ROLLBACK and their kin, ROLLBACK TO included: what SET LOCAL did is gone after it. */
@@ -82,17 +83,25 @@ export function endsTransaction(effect: SessionEffect): boolean {
 export function changesSettings(raw: RawStatement, facts: Facts | null): boolean {
   return (
     raw.asks ||
+    makesTables(raw) ||
     runsOthers(raw, facts) ||
     raw.settings.some((c) => c.kind === 'ResetAll' || (c.kind !== 'Show' && TRACKED.has(c.name.toLowerCase()))) ||
     raw.effects.some((effect) => effect.kind === 'Discard')
   );
 }
 
+/** It makes temporary tables: of a session that has none yet they change the search path. */
+export function makesTables({ makes }: RawStatement): boolean {
+  return makes !== undefined && makes.temporary.length > 0;
+}
+
 /** Code runs that is not known here. */
 export function runsOthers(raw: RawStatement, facts: Facts | null): boolean {
+  // Those of event triggers run at once.
+  const calls = ({ door }: FunctionUse) => raw.makes?.callsLater !== true || door !== undefined;
   return (
     raw.unknown.length > 0 ||
-    (facts !== null && facts.functions.length > 0) ||
+    facts?.functions.some(calls) === true ||
     raw.classes.includes('Do') ||
     raw.classes.includes('Call')
   );
@@ -105,9 +114,24 @@ export function isQuiet(raw: RawStatement, facts: Facts | null): boolean {
   return raw.effects.length === 0 && shows && !defines && !changesSettings(raw, facts);
 }
 
-function noteDefinitions(s: SessionState, facts: Facts): void {
+function noteDefinitions(s: SessionState, raw: RawStatement, facts: Facts): void {
   const definition = definitionOf(facts);
-  if (definition !== null) s.settings.defines(definition);
+  if (definition === null) return;
+  // The first one changes the search path, and with it every plan.
+  if (definition === 'TempTable' && s.settings.local === 'session') s.names.hide(hiddenBy(s, raw));
+  s.settings.defines(definition);
+}
+
+/** Names that a temporary relation takes from others. */
+function hiddenBy(s: SessionState, { relations }: RawStatement): ReadonlySet<string> {
+  const catalog = s.env.lastCatalog();
+  const hides = (name: string) => catalog === undefined || isAnywhere(catalog, name);
+  return new Set(relations.flatMap(({ verb, name }) => (verb === 'TempTable' && hides(name) ? [name] : [])));
+}
+
+function isAnywhere(catalog: CatalogSnapshot, name: string): boolean {
+  for (const schema of catalog.schemas) if (catalog.relation(schema, name) !== undefined) return true;
+  return false;
 }
 
 /** What a statement defines. */

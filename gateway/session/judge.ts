@@ -1,12 +1,14 @@
 import type { Decision } from '../policy/decision.ts';
 import type { Facts, ParameterType, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { Earlier } from '../sql/resolve-environment.ts';
 import { type Clouded, meansTheSame, needsNames, SERVERS_OWN } from './clouded.ts';
 import { endsTransaction } from './effects.ts';
 import type { SessionEnvironment } from './environment.ts';
 import { heldDenied, tooMuchHeld } from './held.ts';
 import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
-import { type Names, type Portal, type PreparedStatement, sqlName, type Unread } from './names.ts';
+import { HIDDEN, innerOf, isHidden } from './named.ts';
+import type { Names } from './names.ts';
 import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
@@ -18,6 +20,8 @@ export interface Surroundings {
   /** null: not known. */
   readonly known: KnownSettings | null;
   readonly clouded: Clouded;
+  /** What statements earlier in the same string define. */
+  readonly earlier?: Earlier;
   /** A statement earlier in the same string renames types. */
   readonly typesRenamed?: boolean;
   /** The transaction is aborted and everything sent has been answered: the server cannot be asked. */
@@ -167,68 +171,6 @@ function isRollback(raw: RawStatement): boolean {
   );
 }
 
-/** EXECUTE and FETCH run what was prepared or declared before: its facts count as well. */
-function innerOf(
-  s: Surroundings,
-  raw: RawStatement,
-): { raw: RawStatement | null; missing: Refusal | null } | 'Uncertain' {
-  const { names } = s;
-  for (const effect of raw.effects) {
-    if (effect.kind !== 'Execute' && effect.kind !== 'Fetch') continue;
-    const key = sqlName(effect.name);
-    if (names.isUncertain(effect.kind === 'Execute' ? names.statements : names.portals, key)) return 'Uncertain';
-    const named = effect.kind === 'Execute' ? names.statements.get(key) : names.portals.get(key);
-    if (named === undefined) return { raw: null, missing: unknownName(effect) };
-    const found = 'statement' in named ? named.statement : named;
-    if (doubtOf(s, named) !== null) return { raw: found.raw, missing: notUnderstood(effect) };
-    const unread = found.raw === null && found.verdict?.judged.facts !== null; // else it is the empty statement
-    return { raw: found.raw, missing: unread ? notUnderstood(effect) : null };
-  }
-  return { raw: null, missing: null };
-}
-
-/**
- * What Parse can prepare and PREPARE cannot: settings, transactions, names. By EXECUTE it would come where nobody looks for
- * it. Test: "a change of search_path that was prepared by Parse is not run by EXECUTE, behind which nobody would look for it".
- */
-function isHidden({ effects, settings }: RawStatement): boolean {
-  return effects.length > 0 || settings.some(({ kind }) => kind !== 'Show');
-}
-
-const HIDDEN = gatewayDenial(
-  'EXECUTE and FETCH run queries and writes only, not what changes settings, transactions, cursors or prepared statements',
-  'Send the statement itself, or run it by Bind and Execute.',
-);
-
-/** Why a name counts no more as what it was; null: it counts. Under Any it does, for the record. */
-export function doubtOf(
-  s: Pick<Surroundings, 'env' | 'names' | 'now'>,
-  named: PreparedStatement | Portal,
-): Unread | null {
-  if (!s.names.isDoubtful(named) || s.env.policies(s.now).effective.unrestricted) return null;
-  return DOUBTFUL;
-}
-
-const DOUBTFUL: Unread = {
-  reason: 'code that ran since it was prepared, under class Any, may have given its name to something else',
-  hint: 'Prepare it again.',
-};
-
-/** Prepared by a Parse that nobody could read, under class Any, which does not count any more. */
-function notUnderstood(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {
-  return { code: SQLSTATE.denied, message: `what "${effect.name}" runs is not understood, so it is not run` };
-}
-
-function unknownName(effect: SessionEffect & { kind: 'Execute' | 'Fetch' }): Refusal {
-  return effect.kind === 'Execute'
-    ? { code: SQLSTATE.invalidStatementName, message: `prepared statement "${effect.name}" does not exist` }
-    : {
-        code: SQLSTATE.invalidCursorName,
-        message: `cursor "${effect.name}" does not exist`,
-        hint: 'A cursor that a function opened cannot be read through the gateway: what it reads is not known here.',
-      };
-}
-
 function judgeAlone(s: Surroundings, raw: RawStatement): Judgement {
   const { env, now } = s;
   const { effective } = env.policies(now);
@@ -349,6 +291,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     overlay: s.settings.answersFor(catalog),
     localNames: s.settings.local !== 'no',
     typesRenamed: s.typesRenamed === true,
+    earlier: s.earlier ?? null,
   });
   if (resolution === undefined) return noCatalog(s);
   if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };

@@ -21,6 +21,8 @@ export interface PreparedStatement {
   verdict: Verdict | null;
   /** `Names.doubts` when it got its name; 0 before that. */
   made?: number;
+  /** A temporary relation that was made since hides one that it names: the server may go on with the plan that it has. */
+  overtaken?: true;
 }
 
 /** A portal, made by Bind or by DECLARE: one namespace. */
@@ -134,6 +136,14 @@ export class Names {
   /** Code runs, under class Any, that nobody looks into: it may close, prepare and open what it likes. */
   doubt(): void {
     this.#doubts += 1;
+  }
+
+  /** Temporary relations of these names come before others from now on. */
+  hide(hidden: ReadonlySet<string>): void {
+    for (const statement of [...this.statements.values(), ...[...this.portals.values()].map((one) => one.statement)]) {
+      const named = statement.raw?.relations ?? [];
+      if (named.some(({ schema, name }) => schema === null && hidden.has(name))) statement.overtaken = true;
+    }
   }
 
   /** What stands here under a name may not be what the server has. */

@@ -4,6 +4,8 @@ import type { KnownFunction, KnownRelation, KnownType } from '../sql/resolve-env
 export interface KnownSettings {
   /** Effective, implicit schemas included, in order. */
   readonly searchPath: readonly string[];
+  /** search_path names pg_temp: what is temporary need not come first. */
+  readonly namesTemporary: boolean;
   readonly currentUser: string;
   readonly sessionUser: string;
 }

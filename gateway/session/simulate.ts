@@ -15,7 +15,8 @@ export function afterLiteralSets(
   const [change] = raw.settings;
   if (change === undefined || change.kind !== 'Set' || change.name.toLowerCase() !== 'search_path') return null;
   if (change.list === null || raw.functions.length > 0 || raw.effects.length > 0) return null;
-  return { ...known, searchPath: effectivePath(change.list, known, catalog) };
+  const namesTemporary = change.list.some((schema) => /^pg_temp/.test(schema));
+  return { ...known, namesTemporary, searchPath: effectivePath(change.list, known, catalog) };
 }
 
 /** Like `current_schemas(true)`: the schemas that exist, with the implicit ones in front. */

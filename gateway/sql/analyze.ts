@@ -5,6 +5,7 @@ import { effectsOf, isCounted, isPlannedOnly, returnsRows } from './effects.ts';
 import type { Analysis, Place, RawRelation, RawStatement } from './facts.ts';
 import { type Findings, mayFold } from './findings.ts';
 import { freeConstants } from './literals.ts';
+import { makesOf } from './makes.ts';
 import {
   refineCopy,
   refineCreateSchema,
@@ -55,7 +56,8 @@ function placeOf(source: Buffer, from: number, length = source.length - from): P
 function analyzeStatement(node: unknown, source: Buffer): RawStatement {
   const top = unwrap(node);
   const kind = top === undefined ? undefined : STATEMENTS.get(top.type);
-  const found = walk(node, source, top !== undefined && isPlannedOnly(top));
+  const planned = top !== undefined && isPlannedOnly(top);
+  const found = walk(node, source, planned);
   if (top === undefined || kind === undefined) {
     found.unknown.push(top === undefined ? 'an empty statement' : `the statement ${top.type}`);
     return { ...build('Unknown', found), effects: [], countsRows: false, returnsRows: false };
@@ -65,8 +67,15 @@ function analyzeStatement(node: unknown, source: Buffer): RawStatement {
   const effects = effectsOf(top, (query) => analyzeStatement(query, source));
   const countsRows = isCounted(top, found.dataModifying);
   const tag = commandTag(top);
-  const built = tag === null ? build(kind.primary, found) : { ...build(kind.primary, found), tag };
-  return { ...built, effects, countsRows, returnsRows: returnsRows(top) };
+  const makes = planned ? undefined : makesOf(top, kind.primary, found);
+  return {
+    ...build(kind.primary, found),
+    ...(tag === null ? {} : { tag }),
+    ...(makes === undefined ? {} : { makes }),
+    effects,
+    countsRows,
+    returnsRows: returnsRows(top),
+  };
 }
 
 type Built = Omit<RawStatement, 'effects' | 'countsRows' | 'returnsRows'>;
@@ -184,6 +193,10 @@ const REFINEMENTS: Readonly<Record<string, Refinement>> = {
   DropOwnedStmt: asks,
   ReassignOwnedStmt: asks,
   CreateExtensionStmt: asks,
+  AlterExtensionStmt: asks,
+  // What fires from now on is not known.
+  AlterEventTrigStmt: asks,
+  CreateEventTrigStmt: asks,
   AlterObjectSchemaStmt: onObject,
   RenameStmt: onObject,
   AlterOwnerStmt: onObject,

@@ -154,6 +154,27 @@ export type SessionEffect =
   | { readonly kind: 'Discard'; readonly what: 'All' | 'Plans' | 'Sequences' | 'Temp' }
   | { readonly kind: 'Transaction'; readonly op: TransactionOp };
 
+/**
+ * What a definition means for the statements behind it in the same string: they are judged before it has run, when nobody
+ * can be asked yet what came of it.
+ */
+export interface Makes {
+  /** What can no longer be said of the relations that it names; null: all that was known of them holds. */
+  readonly unforeseen: Unforeseen | null;
+  /** Temporary tables that it makes: they come before others of their names. */
+  readonly temporary: readonly string[];
+  /** Functions that it makes, or gives these names. */
+  readonly functions: readonly string[];
+  /** The functions that it calls by name do not run yet. */
+  readonly callsLater?: true;
+}
+
+/**
+ * Which rows a key tells apart; what changes of rows lead to; what new rows lead to; what reading leads to. Each includes
+ * those before it.
+ */
+export type Unforeseen = 'Keys' | 'Changes' | 'Inserts' | 'Reads';
+
 export interface RawStatement {
   /** The class shown first to people (Select, Update, Ddl…). */
   readonly primary: StatementClass;
@@ -183,6 +204,8 @@ export interface RawStatement {
   readonly renamesTypes?: true;
   /** Relations go, or go by another name: those that it names, or others as well (CASCADE). */
   readonly removes?: 'Named' | 'Any';
+  /** Left out: it defines nothing. */
+  readonly makes?: Makes;
   /** Nothing that the statement itself does can write (for readOnly by facts). */
   readonly readOnly: boolean;
   /** A name has capital letters beyond ASCII, which some databases take for small ones. */

@@ -30,6 +30,8 @@ export interface Findings {
   readonly settingsNamed: Map<Fields, string>;
   readonly settingsViews: RawPlace[];
   readonly opclasses: RawPlace[];
+  /** Temporary tables that it makes. */
+  readonly temporary: string[];
   asks: boolean;
   renamesTypes: boolean;
   /** Relations go, or go by another name: those that are named, or others as well. */
@@ -63,6 +65,7 @@ export function nothing(): Findings {
     settingsNamed: new Map(),
     settingsViews: [],
     opclasses: [],
+    temporary: [],
     asks: false,
     renamesTypes: false,
     removes: null,

@@ -1,4 +1,5 @@
 import { classifyBuiltin, isBuiltinOperator, isBuiltinType } from './builtin.ts';
+import { isMadeType } from './earlier.ts';
 import type { FunctionUse, RawFunction, RawOperator, RawStatement, RawType, SyntaxDoor } from './facts.ts';
 import type { Found } from './resolve.ts';
 import {
@@ -12,13 +13,14 @@ import {
   nameKey,
   type ResolveEnvironment,
 } from './resolve-environment.ts';
-import { findType, isServersOwn, type Present, presentTypes } from './resolve-types.ts';
+import { findType, isServersOwn, type Present, presentTypes, unsafeEarlier } from './resolve-types.ts';
 
 /** Everything that a statement calls: by name, as an operator, by converting to a type or by a cast. */
 export function resolveCalls(raw: RawStatement, env: ResolveEnvironment, found: Found): void {
   for (const fn of raw.functions) resolveFunction(fn, env, found);
   for (const name of raw.attributes) resolveAttribute(name, env, found);
   for (const type of raw.types) resolveType(type, env, found);
+  resolveEarlier(raw, env, found);
   const present = presentTypes(raw, env);
   for (const operator of raw.operators) resolveOperator(operator, { env, found, present });
   if (env.catalog.userCasts.length > 0) resolveCasts(raw, { env, found, present });
@@ -32,6 +34,21 @@ function isNamed({ schema, name }: KnownOrder, { opclasses = [] }: RawStatement,
   return opclasses.some(
     (one) => one.name === name && (one.schema === null ? searchPath.includes(schema ?? '') : one.schema === schema),
   );
+}
+
+/** Verbs that make values of a relation's types. */
+const FILLING = new Set(['Insert', 'Update', 'Merge']);
+
+/**
+ * Values come into columns, or become rows, of what the string has defined: its types are checked as where they are
+ * written. Test: "the row type of a new table".
+ */
+function resolveEarlier(raw: RawStatement, env: ResolveEnvironment, found: Found): void {
+  const { earlier } = env;
+  if (earlier == null || earlier.definitions.length === 0) return;
+  const filled = raw.relations.some(({ name, verb }) => FILLING.has(verb) && earlier.relations.has(name));
+  if (!filled && ![...raw.types, ...raw.functions].some((one) => isMadeType(earlier, one))) return;
+  for (const type of unsafeEarlier(env)) convert(type, { schema: null, name: 'of a column' }, found);
 }
 
 /** What every resolution of one statement shares. */

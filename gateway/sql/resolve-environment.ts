@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { CalledFunction, Facts, RawPlace, RelationUse } from './facts.ts';
+import type { CalledFunction, Facts, RawPlace, RawStatement, RelationUse, Unforeseen } from './facts.ts';
 
 /** What resolution needs to know of a relation; `gateway/catalog` provides it. */
 export interface KnownRelation {
@@ -195,6 +195,8 @@ export interface KnownCatalog {
   userOperators(schema: string, name: string): readonly KnownOperator[];
   readonly userCasts: readonly KnownCast[];
   readonly userOrders?: readonly KnownOrder[];
+  /** Those whose input runs somebody's code. */
+  readonly unsafeTypes?: readonly KnownType[];
   readonly eventTriggers?: readonly KnownEventTrigger[];
   /** Types that are not the server's own, of which rows of this relation have values. */
   typesHeld(schema: string, name: string): readonly number[];
@@ -220,6 +222,14 @@ export interface Overlay {
   readonly relatedFunctions?: ReadonlyMap<number, KnownFunction>;
 }
 
+/** What statements earlier in the same string define. */
+export interface Earlier {
+  readonly definitions: readonly RawStatement[];
+  /** The relations, by name alone, with all that can no longer be said of them. */
+  readonly relations: ReadonlyMap<string, ReadonlySet<Unforeseen>>;
+  readonly temporary: ReadonlySet<string>;
+}
+
 export interface ResolveEnvironment {
   readonly catalog: KnownCatalog;
   /** The effective search path: `current_schemas(true)`, in order. */
@@ -229,6 +239,7 @@ export interface ResolveEnvironment {
   readonly localNames: boolean;
   /** A statement earlier in the same string renames types: what the names of types mean cannot be asked. */
   readonly typesRenamed?: boolean;
+  readonly earlier?: Earlier | null;
   /** Facts for the record alone: what would have to be asked or loaded first is left out. */
   readonly partial?: true;
 }

@@ -1,5 +1,6 @@
 import type { QualifiedName } from './facts.ts';
 import type {
+  Earlier,
   KnownFunction,
   KnownRelation,
   KnownRule,
@@ -13,6 +14,7 @@ export interface Surroundings {
   fn(oid: number): KnownFunction | undefined;
   /** undefined: it must be loaded first, and has been noted. */
   definition(rule: KnownRule): RuleDefinition | undefined;
+  readonly earlier: Earlier | null;
   /** Rules whose definitions are wanted. */
   readonly wanted: ReadonlySet<number>;
   /** OIDs that were looked at. */
@@ -21,13 +23,14 @@ export interface Surroundings {
 }
 
 /** Looks up what hangs together, and remembers what it was asked for. */
-export function surroundingsOf({ catalog, overlay }: ResolveEnvironment): Surroundings {
+export function surroundingsOf({ catalog, overlay, earlier = null }: ResolveEnvironment): Surroundings {
   const relations = new Set<number>();
   const functions = new Set<number>();
   const wanted = new Set<number>();
   return {
     relations,
     functions,
+    earlier,
     wanted,
     relation(oid) {
       relations.add(oid);

@@ -1,5 +1,6 @@
 import type { Reach } from '../config/document.ts';
 import type { StatementClass } from './classes.ts';
+import { hasLostKeys } from './earlier.ts';
 import type { ParameterType, RawReach, RawRelation, RawStatement } from './facts.ts';
 import type { Column, KnownRelation } from './resolve-environment.ts';
 import type { Surroundings } from './resolve-links.ts';
@@ -70,6 +71,7 @@ interface Looking {
 /** Unique keys; a simple view has those of the relation that it is over. */
 function keysOf(known: KnownRelation, looking: Looking): readonly (readonly Column[])[] {
   const { links, uniqueKeys, kind } = known;
+  if (hasLostKeys(looking.around.earlier, known)) return [];
   // Inheritance children have keys of their own: a value may be there as well.
   if (kind === 'table' && !looking.only && links !== undefined && links.children.length > 0) return [];
   if (kind !== 'view')

@@ -46,12 +46,16 @@ function sharedType(
 }
 
 /** A relation that the statement names has columns of types that are not the server's own, as far as is known. */
-export function hasOwnTypes({ relations }: RawStatement, { catalog, searchPath, localNames }: ResolveEnvironment) {
+export function hasOwnTypes(
+  { relations }: RawStatement,
+  { catalog, searchPath, localNames, earlier }: ResolveEnvironment,
+): boolean {
   const places = (schema: string | null) => (schema === null ? searchPath : [schema]);
   // That of its rows is in every relation.
   const inColumns = (place: string, name: string) =>
     catalog.typesHeld(place, name).some((type) => type !== catalog.userType(place, name)?.oid);
-  return localNames || relations.some(({ schema, name }) => places(schema).some((place) => inColumns(place, name)));
+  if (localNames || (earlier != null && relations.some(({ name }) => earlier.relations.has(name)))) return true;
+  return relations.some(({ schema, name }) => places(schema).some((place) => inColumns(place, name)));
 }
 
 /** Which types, other than the server's own, values of a statement can have. */
@@ -75,10 +79,18 @@ export function presentTypes(raw: RawStatement, env: ResolveEnvironment): Presen
 }
 
 function collect(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number> | 'any' {
-  const { catalog, searchPath, overlay } = env;
   // Only the session knows the columns of what it has just defined.
   if (env.localNames) return 'any';
   const found = new Set<number>();
+  // What the string has defined has columns of types that its definitions come by.
+  for (const one of [raw, ...(env.earlier?.definitions ?? [])]) {
+    if (collectFrom(one, env, found) === 'any') return 'any';
+  }
+  return found;
+}
+
+function collectFrom(raw: RawStatement, env: ResolveEnvironment, found: Set<number>): 'any' | null {
+  const { catalog, searchPath, overlay } = env;
   const places = (schema: string | null) => (schema === null ? searchPath : [schema]);
   const add = (types: readonly number[] = []) => {
     for (const type of types) found.add(type);
@@ -101,5 +113,15 @@ function collect(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number
     const returned = [...answer, ...known].flatMap((fn) => fn.returns);
     add(returned.flatMap((type) => [type, ...(catalog.userTypeByOid(type)?.holds ?? [])]));
   }
-  return found;
+  // CREATE TABLE … AS EXECUTE.
+  return raw.makes !== undefined && raw.effects.some(({ kind }) => kind === 'Execute') ? 'any' : null;
+}
+
+/** Types whose input runs code, of which values of what the string has defined may be. */
+export function unsafeEarlier(env: ResolveEnvironment): readonly KnownType[] {
+  const unsafe = env.catalog.unsafeTypes ?? [];
+  if (unsafe.length === 0 || env.earlier == null) return [];
+  const present = new Set<number>();
+  const known = env.earlier.definitions.every((one) => collectFrom(one, env, present) !== 'any');
+  return known ? unsafe.filter(({ oid }) => present.has(oid)) : unsafe;
 }

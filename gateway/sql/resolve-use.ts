@@ -1,3 +1,4 @@
+import { isUnforeseen } from './earlier.ts';
 import type { QualifiedName } from './facts.ts';
 import type { Found } from './resolve.ts';
 import { isSystem, isTemporary } from './resolve-environment.ts';
@@ -34,6 +35,11 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
   const { relation, verb, reach, door, of } = at;
   const { schema, name, kind } = relation;
   if (relation.links !== undefined) around.relation(relation.links.oid);
+  const family = kin(relation, around);
+  if (around.earlier !== null) {
+    const { ancestors, descendantNames } = family;
+    if (isUnforeseen(around.earlier, verb, relation, [...ancestors, ...descendantNames])) unforeseen(relation, found);
+  }
   if (isTemporary(schema)) {
     found.classes.add('TempTable');
     if (of === null) found.temporary += 1;
@@ -43,7 +49,6 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
     found.classes.add(verb === 'Select' ? 'Catalog' : 'CatalogWrite');
     return;
   }
-  const family = kin(relation, around);
   const descendants = reached(at, family.descendantNames);
   found.relations.push({
     schema,
@@ -58,6 +63,13 @@ export function addUse(at: Arrival, { around, found }: { around: Surroundings; f
     ...(relation.links?.partition === true ? { partition: true } : {}),
     ...(descendants.length === 0 ? {} : { descendants }),
   });
+}
+
+/** Notes that only the server knows what the statement does there. */
+export function unforeseen({ schema, name }: QualifiedName, found: Found): void {
+  found.unknown.push(
+    `${schema}.${name}, which a statement earlier in the same string defines or changes (send this one by itself)`,
+  );
 }
 
 function isSecret(schema: string, name: string, columns: readonly string[]): boolean {

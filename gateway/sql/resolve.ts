@@ -1,4 +1,5 @@
 import type { StatementClass } from './classes.ts';
+import { isUnforeseen, madeTemporary } from './earlier.ts';
 import type { Facts, FunctionUse, RawPlace, RawRelation, RawStatement, RelationUse } from './facts.ts';
 import { resolveCalls } from './resolve-calls.ts';
 import {
@@ -19,6 +20,7 @@ import { type Surroundings, surroundingsOf } from './resolve-links.ts';
 import { type Parameters, reachOf } from './resolve-reach.ts';
 import { sequencesOf } from './resolve-sequences.ts';
 import { hasOwnTypes } from './resolve-types.ts';
+import { unforeseen } from './resolve-use.ts';
 
 /** What resolution has found so far. */
 export interface Found {
@@ -171,6 +173,7 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
     return;
   }
   const { name, verb } = raw;
+  if (env.earlier != null && isUnforeseen(env.earlier, verb, { schema, name })) unforeseen({ schema, name }, found);
   const inside = name === '*' ? (env.catalog.relationsOf?.(schema) ?? []) : [];
   const descendants = inside
     .filter(({ kind }) => verb !== 'Sequence' || kind === 'sequence')
@@ -197,7 +200,11 @@ function findRelation(
   // A name that is to be created is not looked for, and may hide another of that name: it goes where the path says.
   if (raw.creates === true) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
-  if (answer !== undefined) return answer;
+  const made = madeTemporary(env.earlier, schema, name);
+  // One of that name may have been there before (IF NOT EXISTS).
+  if (made !== undefined && !env.localNames) return made;
+  if (answer !== undefined)
+    return made === undefined || (answer !== null && isTemporary(answer.schema)) ? answer : made;
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").
   const local = schema === null && env.searchPath.some(isTemporary);
   if (!env.localNames && !local) {

@@ -154,6 +154,9 @@ function visit({ type, fields, context }: Item, found: Findings, source: Buffer)
 /** Where a function stands that is an item of FROM. */
 const FUNCTION_ITEM = 'RangeFunction.functions';
 
+/** Where a table is created. */
+const TABLES = new Set(['CreateStmt.relation', 'IntoClause.rel']);
+
 const WRITES: ReadonlySet<StatementClass> = new Set(['Insert', 'Update', 'Delete', 'Merge', 'Truncate']);
 
 function visitRelation(fields: Fields, context: Context, found: Findings): void {
@@ -169,11 +172,7 @@ function visitRelation(fields: Fields, context: Context, found: Findings): void 
   if (schemaname === undefined && position.verb === 'Select' && queryNamed(context.scope, name) !== undefined) return;
   const creates = position.creates === true;
   const schema = typeof schemaname === 'string' ? schemaname : creates ? context.schema : null;
-  if (creates && (fields.relpersistence === 't' || /^pg_temp/.test(text(schemaname)))) {
-    // The first temporary object of a session puts pg_temp in front of its search path.
-    found.asks = true;
-    return addRelation(found, { schema: null, name }, 'TempTable', NEW);
-  }
+  if (creates && isTemporary(fields)) return addTemporary(name, context, found);
   const { door, write } = context;
   const verb = verbOf(position.verb, context);
   const writing = WRITES.has(verb);
@@ -189,6 +188,20 @@ function visitRelation(fields: Fields, context: Context, found: Findings): void 
   if (isLocked(context.locked, nameOf(fields))) {
     addRelation(found, { schema, name }, 'Lock', { door: 'Locking', ...onlyOf(fields) });
   }
+}
+
+function isTemporary({ relpersistence, schemaname }: Fields): boolean {
+  return relpersistence === 't' || /^pg_temp/.test(text(schemaname));
+}
+
+/**
+ * The first temporary object of a session puts pg_temp in front of its search path. Of tables it is known which names that
+ * hides (`Makes`).
+ */
+function addTemporary(name: string, { position, planned }: Context, found: Findings): void {
+  if (!TABLES.has(position)) found.asks = true;
+  else if (!planned) found.temporary.push(name);
+  addRelation(found, { schema: null, name }, 'TempTable', NEW);
 }
 
 /** Without `inh`, its children are left alone. */

@@ -216,7 +216,7 @@ describe.each<PostgresMajor>([14, 18])('the catalogue of PostgreSQL %d', (versio
       catalog.use('busy')();
       return catalog.snapshot('busy')?.relation('public', 'made_by_others');
     };
-    await expect.poll(known, { interval: 10, timeout: 5000 }).toBeDefined();
+    await expect.poll(known, { interval: 10, timeout: 15_000 }).toBeDefined();
   }, 20_000);
 
   test('its connection cannot write', async () => {

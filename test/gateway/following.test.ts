@@ -17,6 +17,7 @@ const BUILDER = policy('builders', 'builder', 'app_rw', [
       'Session',
       'TempTable',
       'Prepare',
+      'Cursor',
     ],
     relations: ['public.*'],
     functions: ['public.stamp()'],
@@ -124,6 +125,30 @@ describe('a table is denied', () => {
     expect((await client.query(sql)).rows).toEqual([]);
     await client.query('SET search_path = secret, pg_temp');
     await expect(client.query(sql)).rejects.toMatchObject(denied(/secret\.twin/));
+  });
+
+  test('what was prepared before a temporary table hid what it reads', async () => {
+    const sql = { name: 'orders', text: 'SELECT * FROM orders WHERE id = $1', values: [1] };
+    await client.query('CREATE TEMP TABLE first (id int)');
+    await client.query(sql);
+    await client.query('PREPARE p AS SELECT * FROM orders; BEGIN; DECLARE c CURSOR FOR SELECT * FROM orders');
+    await client.query('CREATE TEMP TABLE orders (id int)');
+    const no = rule('no-orders', { action: 'Deny', statements: EVERY, relations: ['public.orders'] });
+    world.revise({ policies: [ANALYST, DBA, { ...BUILDER, rules: [...BUILDER.rules, no] }] });
+    try {
+      const overtaken = denied(/a temporary relation that was made since it was prepared/);
+      for (const text of ['FETCH c', 'EXECUTE p']) {
+        await client.query('SAVEPOINT s');
+        await expect(client.query(text)).rejects.toMatchObject(overtaken);
+        await client.query('ROLLBACK TO s');
+      }
+      await expect(client.query(sql)).rejects.toMatchObject(overtaken);
+      await client.query('ROLLBACK');
+      await client.query('DEALLOCATE ALL; CREATE TEMP TABLE orders (id int)');
+      expect((await client.query({ ...sql, name: 'again' })).rows).toEqual([]);
+    } finally {
+      world.revise({ policies: [ANALYST, DBA, BUILDER] });
+    }
   });
 
   test('in a partition of another schema, through the parent', async () => {

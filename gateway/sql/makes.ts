@@ -1,0 +1,116 @@
+import { as, type Fields, list, names, type Typed, text, unwrap } from './ast.ts';
+import type { StatementClass } from './classes.ts';
+import type { Makes, Unforeseen } from './facts.ts';
+import type { Findings } from './findings.ts';
+
+const FORESEEN: Makes = { unforeseen: null, temporary: [], functions: [] };
+
+/** Statements that define something, but for queries with INTO. */
+const DEFINITIONS: ReadonlySet<StatementClass> = new Set(['Ddl', 'Code', 'Link']);
+
+/** What a statement that is run makes; undefined: it defines nothing. */
+export function makesOf(
+  { type, fields }: Typed,
+  primary: StatementClass,
+  { relations, temporary }: Findings,
+): Makes | undefined {
+  if (!DEFINITIONS.has(primary) && !relations.some(({ creates }) => creates)) return undefined;
+  return { ...(MAKERS[type]?.(fields) ?? FORESEEN), temporary };
+}
+
+const unforeseen = (what: Unforeseen | null): Makes => (what === null ? FORESEEN : { ...FORESEEN, unforeseen: what });
+const functions = (...made: readonly (string | undefined)[]): Makes => ({
+  ...FORESEEN,
+  functions: made.filter((name) => name !== undefined),
+});
+
+const MAKERS: Readonly<Record<string, (fields: Fields) => Makes>> = {
+  CreateStmt: (fields) => unforeseen(ofTable(fields)),
+  CreateForeignTableStmt: ({ base }) => unforeseen(ofTable(base as Fields)),
+  // What is written to it goes to the relation that it is over.
+  ViewStmt: () => unforeseen('Inserts'),
+  AlterTableStmt: ({ cmds }) => unforeseen(worst(list(cmds).map((cmd) => ofCommand(as(cmd, 'AlterTableCmd') ?? {})))),
+  RuleStmt: () => unforeseen('Reads'),
+  // One that is replaced may have stood before a view's relation.
+  CreateTrigStmt: ({ replace }) => ({ ...unforeseen(replace === true ? 'Inserts' : null), callsLater: true }),
+  DropStmt: ({ removeType }) => unforeseen(REMOVED[text(removeType)] ?? null),
+  RenameStmt: ({ renameType, newname }) => {
+    if (renameType === 'OBJECT_COLUMN') return unforeseen('Keys');
+    return ROUTINES.test(text(renameType)) ? functions(text(newname)) : FORESEEN;
+  },
+  AlterObjectSchemaStmt: ({ objectType, object }) =>
+    ROUTINES.test(text(objectType)) ? functions(lastOf(as(object, 'ObjectWithArgs')?.objname)) : FORESEEN,
+  CreateFunctionStmt: ({ funcname }) => functions(lastOf(funcname)),
+  DefineStmt: ({ kind, defnames }) => (kind === 'OBJECT_AGGREGATE' ? functions(lastOf(defnames)) : FORESEEN),
+  // Constructors have the names of the types.
+  CreateRangeStmt: ({ typeName, params }) => functions(lastOf(typeName), multirange(params)),
+};
+
+const ROUTINES = /^OBJECT_(?:FUNCTION|PROCEDURE|ROUTINE|AGGREGATE)$/;
+
+/** What goes takes with it what was known of its relation. */
+const REMOVED: Readonly<Record<string, Unforeseen>> = {
+  OBJECT_INDEX: 'Keys',
+  OBJECT_RULE: 'Inserts',
+  OBJECT_TRIGGER: 'Inserts',
+};
+
+function lastOf(name: unknown): string | undefined {
+  return names(name)?.at(-1);
+}
+
+function multirange(params: unknown): string | undefined {
+  const option = list(params)
+    .map((node) => as(node, 'DefElem'))
+    .find((fields) => fields?.defname === 'multirange_type_name');
+  return lastOf(unwrap(option?.arg)?.fields.names);
+}
+
+/** Triggers, checks and defaults come from a parent, a partitioned table or a model without being named. */
+function ofTable({ inhRelations, partbound, ofTypename, tableElts, constraints }: Fields): Unforeseen | null {
+  const models = [inhRelations, partbound, ofTypename].some((model) => model !== undefined);
+  const elements = list(tableElts);
+  if (models || elements.some((element) => unwrap(element)?.type === 'TableLikeClause')) return 'Reads';
+  return worst([...elements, ...list(constraints)].map(ofElement));
+}
+
+/** A foreign key by which changes of other tables come to this one. */
+function ofElement(element: unknown): Unforeseen | null {
+  const typed = unwrap(element);
+  const all = typed?.type === 'ColumnDef' ? list(typed.fields.constraints) : [element];
+  const keys = all.map((node) => as(node, 'Constraint')).filter((fields) => fields?.contype === 'CONSTR_FOREIGN');
+  return keys.some((key) => [key?.fk_del_action, key?.fk_upd_action].some(isAction)) ? 'Changes' : null;
+}
+
+/** CASCADE, SET NULL, SET DEFAULT; not NO ACTION and RESTRICT. */
+function isAction(action: unknown): boolean {
+  return action === 'c' || action === 'n' || action === 'd';
+}
+
+function ofCommand({ subtype, def }: Fields): Unforeseen | null {
+  const command = text(subtype);
+  if (HARMLESS.has(command)) return ofElement(def);
+  return LOSING_KEYS.has(command) ? 'Keys' : 'Reads';
+}
+
+const subtypes = (commands: string) => new Set(commands.split(' ').map((command) => `AT_${command}`));
+
+/** What they add they name, and what they take away makes nothing happen. */
+const HARMLESS = subtypes(
+  'AddColumn ColumnDefault SetNotNull DropNotNull SetStatistics SetOptions ResetOptions SetStorage SetCompression ' +
+    'AddConstraint ValidateConstraint ChangeOwner ClusterOn DropCluster SetLogged SetUnLogged SetTableSpace ' +
+    'SetRelOptions ResetRelOptions ReplicaIdentity DisableTrig DisableTrigAll DisableTrigUser AddIdentity SetIdentity ' +
+    'DropIdentity DisableRowSecurity NoForceRowSecurity SetAccessMethod',
+);
+const LOSING_KEYS = subtypes('DropColumn DropConstraint AlterColumnType');
+
+const ORDER: readonly Unforeseen[] = ['Keys', 'Changes', 'Inserts', 'Reads'];
+
+/** How much is unforeseen: nothing is 0. */
+export function degree(unforeseen: Unforeseen | null | undefined): number {
+  return unforeseen == null ? 0 : 1 + ORDER.indexOf(unforeseen);
+}
+
+export function worst(all: readonly (Unforeseen | null | undefined)[]): Unforeseen | null {
+  return ORDER[Math.max(0, ...all.map(degree)) - 1] ?? null;
+}
