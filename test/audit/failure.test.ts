@@ -383,6 +383,36 @@ describe('Written', () => {
     expect([called, writes]).toEqual([50, 1]);
   });
 
+  it('waits a few turns for those who go on to come, and for nobody who does not', async () => {
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    let writes = 0;
+    const fs = fsWith({
+      writeSync(...args) {
+        writes += 1;
+        return nodeFs.writeSync(...args);
+      },
+    });
+    const log = await started({ fs });
+    await settled(log);
+    writes = 0;
+    const done: Promise<Error | null>[] = [];
+    const come = () => {
+      log.session(SESSION).record(intent(1));
+      done.push(settled(log));
+    };
+    come();
+    await turn();
+    expect(writes).toBe(1);
+    for (let i = 0; i < 9; i++) {
+      come();
+      come();
+      await turn();
+    }
+    await Promise.all(done);
+    expect(writes).toBeGreaterThanOrEqual(3);
+    expect(writes).toBeLessThanOrEqual(5);
+  });
+
   it('keeps 10,000 records of 20 sessions in order while all of them settle', async () => {
     const log = await started();
     const called: number[] = [];
