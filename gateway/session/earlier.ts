@@ -20,11 +20,10 @@ export class Definitions implements Earlier {
     const unforeseen = this.callsMade(raw) ? 'Reads' : makes.unforeseen;
     const creates = raw.relations.some((one) => one.creates);
     for (const one of raw.relations) {
-      if (!DEFINING.has(one.verb)) continue;
-      // A new table takes from its parents, and its foreign keys make changes of others go on to it.
-      const meant = !creates || one.creates !== (unforeseen === 'Changes');
-      this.#define(one.name, meant ? unforeseen : null);
+      // A new table takes from its parents, and leaves them as they are.
+      if (DEFINING.has(one.verb)) this.#define(one.name, creates && !one.creates ? null : unforeseen);
     }
+    for (const name of makes.cascades) this.#define(name, 'Changes');
     // An index is named, and its table is what changes.
     for (const { name, door } of facts?.relations ?? []) if (door === 'Index') this.#define(name, unforeseen);
     for (const name of makes.temporary) this.temporary.add(name);

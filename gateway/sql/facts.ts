@@ -161,6 +161,8 @@ export type SessionEffect =
 export interface Makes {
   /** What can no longer be said of the relations that it names; null: all that was known of them holds. */
   readonly unforeseen: Unforeseen | null;
+  /** Tables whose changes go on to others from now on, by a foreign key. */
+  readonly cascades: readonly string[];
   /** Temporary tables that it makes: they come before others of their names. */
   readonly temporary: readonly string[];
   /** Functions that it makes, or gives these names. */

@@ -3,7 +3,7 @@ import type { StatementClass } from './classes.ts';
 import type { Makes, Unforeseen } from './facts.ts';
 import type { Findings } from './findings.ts';
 
-const FORESEEN: Makes = { unforeseen: null, temporary: [], functions: [] };
+const FORESEEN: Makes = { unforeseen: null, cascades: [], temporary: [], functions: [] };
 
 /** Statements that define something, but for queries with INTO. */
 const DEFINITIONS: ReadonlySet<StatementClass> = new Set(['Ddl', 'Code', 'Link']);
@@ -25,11 +25,15 @@ const functions = (...made: readonly (string | undefined)[]): Makes => ({
 });
 
 const MAKERS: Readonly<Record<string, (fields: Fields) => Makes>> = {
-  CreateStmt: (fields) => unforeseen(ofTable(fields)),
-  CreateForeignTableStmt: ({ base }) => unforeseen(ofTable(base as Fields)),
+  CreateStmt: table,
+  CreateForeignTableStmt: ({ base }) => table(base as Fields),
   // What is written to it goes to the relation that it is over.
   ViewStmt: () => unforeseen('Inserts'),
-  AlterTableStmt: ({ cmds }) => unforeseen(worst(list(cmds).map((cmd) => ofCommand(as(cmd, 'AlterTableCmd') ?? {})))),
+  AlterTableStmt: ({ cmds }) => {
+    const commands = list(cmds).map((cmd) => as(cmd, 'AlterTableCmd') ?? {});
+    const cascades = commands.flatMap(({ def }) => cascadesOf(def));
+    return { ...unforeseen(worst(commands.map(ofCommand))), cascades };
+  },
   RuleStmt: () => unforeseen('Reads'),
   // One that is replaced may have stood before a view's relation.
   CreateTrigStmt: ({ replace }) => ({ ...unforeseen(replace === true ? 'Inserts' : null), callsLater: true }),
@@ -67,19 +71,22 @@ function multirange(params: unknown): string | undefined {
 }
 
 /** Triggers, checks and defaults come from a parent, a partitioned table or a model without being named. */
-function ofTable({ inhRelations, partbound, ofTypename, tableElts, constraints }: Fields): Unforeseen | null {
+function table({ inhRelations, partbound, ofTypename, tableElts, constraints }: Fields): Makes {
   const models = [inhRelations, partbound, ofTypename].some((model) => model !== undefined);
   const elements = list(tableElts);
-  if (models || elements.some((element) => unwrap(element)?.type === 'TableLikeClause')) return 'Reads';
-  return worst([...elements, ...list(constraints)].map(ofElement));
+  const copies = models || elements.some((element) => unwrap(element)?.type === 'TableLikeClause');
+  return { ...unforeseen(copies ? 'Reads' : null), cascades: [...elements, ...list(constraints)].flatMap(cascadesOf) };
 }
 
-/** A foreign key by which changes of other tables come to this one. */
-function ofElement(element: unknown): Unforeseen | null {
+/** The tables that a column or constraint references so that their changes come to this one. */
+function cascadesOf(element: unknown): string[] {
   const typed = unwrap(element);
   const all = typed?.type === 'ColumnDef' ? list(typed.fields.constraints) : [element];
-  const keys = all.map((node) => as(node, 'Constraint')).filter((fields) => fields?.contype === 'CONSTR_FOREIGN');
-  return keys.some((key) => [key?.fk_del_action, key?.fk_upd_action].some(isAction)) ? 'Changes' : null;
+  return all.flatMap((node) => {
+    const key = as(node, 'Constraint');
+    const acts = key?.contype === 'CONSTR_FOREIGN' && [key.fk_del_action, key.fk_upd_action].some(isAction);
+    return acts ? [text((key.pktable as Fields).relname)] : [];
+  });
 }
 
 /** CASCADE, SET NULL, SET DEFAULT; not NO ACTION and RESTRICT. */
@@ -87,9 +94,9 @@ function isAction(action: unknown): boolean {
   return action === 'c' || action === 'n' || action === 'd';
 }
 
-function ofCommand({ subtype, def }: Fields): Unforeseen | null {
+function ofCommand({ subtype }: Fields): Unforeseen | null {
   const command = text(subtype);
-  if (HARMLESS.has(command)) return ofElement(def);
+  if (HARMLESS.has(command)) return null;
   return LOSING_KEYS.has(command) ? 'Keys' : 'Reads';
 }
 

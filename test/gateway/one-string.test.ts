@@ -469,6 +469,10 @@ describe('a string of statements that is harmless', () => {
       "ALTER TABLE base ADD COLUMN note text; UPDATE base SET note = ''; ALTER TABLE base ALTER note SET NOT NULL; SELECT note FROM base WHERE id = 1; ALTER TABLE base DROP COLUMN note",
     ],
     [
+      'a foreign key, and its own table',
+      'CREATE TABLE public.p (id int PRIMARY KEY); ALTER TABLE base ADD COLUMN p int; ALTER TABLE base ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p ON DELETE SET NULL; UPDATE base SET p = NULL; ALTER TABLE base DROP COLUMN p; DROP TABLE p',
+    ],
+    [
       'a column that goes',
       'ALTER TABLE base ADD COLUMN gone int; ALTER TABLE base DROP COLUMN gone; UPDATE base SET a = 1 WHERE a = 2',
     ],

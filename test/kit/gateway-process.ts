@@ -208,7 +208,7 @@ function documentOf(options: GatewayOptions, issuerUrl: string, port: number): C
     audit: {
       durability: options.durability ?? 'Written',
       onFailure: 'Deny',
-      spoolBytes: 8 * 2 ** 30,
+      spoolBytes: 32 * 2 ** 30,
       recording: 'Statements',
       redaction: { parameters: 'Keep', literals: 'Keep' },
       sinks: [],

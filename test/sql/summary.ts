@@ -28,6 +28,7 @@ function summary(s: RawStatement): string {
     ...s.effects.map(effect),
     ...(s.asks ? ['asks'] : []),
     ...(s.makes?.unforeseen == null ? [] : [`unforeseen ${s.makes.unforeseen}`]),
+    ...(s.makes?.cascades ?? []).map((name) => `cascades from ${name}`),
     ...(s.makes?.temporary ?? []).map((name) => `temporary ${name}`),
     ...(s.makes?.functions ?? []).map((name) => `makes ${name}`),
     ...(s.makes?.callsLater === true ? ['calls later'] : []),
