@@ -39,17 +39,25 @@ const MAKERS: Readonly<Record<string, (fields: Fields) => Makes>> = {
   CreateTrigStmt: ({ replace }) => ({ ...unforeseen(replace === true ? 'Inserts' : null), callsLater: true }),
   DropStmt: ({ removeType }) => unforeseen(REMOVED[text(removeType)] ?? null),
   RenameStmt: ({ renameType, newname }) => {
-    if (renameType === 'OBJECT_COLUMN') return unforeseen('Keys');
-    return ROUTINES.test(text(renameType)) ? functions(text(newname)) : FORESEEN;
+    // Keys, triggers and foreign keys are known by names of columns.
+    if (renameType === 'OBJECT_COLUMN') return unforeseen('Changes');
+    return ROUTINES.test(text(renameType))
+      ? functions(text(newname))
+      : unforeseen(RELATIONS.test(text(renameType)) ? 'Reads' : null);
   },
-  AlterObjectSchemaStmt: ({ objectType, object }) =>
-    ROUTINES.test(text(objectType)) ? functions(lastOf(as(object, 'ObjectWithArgs')?.objname)) : FORESEEN,
+  AlterObjectSchemaStmt: ({ objectType, object }) => {
+    const kind = text(objectType);
+    if (ROUTINES.test(kind)) return functions(lastOf(as(object, 'ObjectWithArgs')?.objname));
+    return unforeseen(RELATIONS.test(kind) ? 'Reads' : null);
+  },
   CreateFunctionStmt: ({ funcname }) => functions(lastOf(funcname)),
   DefineStmt: ({ kind, defnames }) => (kind === 'OBJECT_AGGREGATE' ? functions(lastOf(defnames)) : FORESEEN),
   // Constructors have the names of the types.
   CreateRangeStmt: ({ typeName, params }) => functions(lastOf(typeName), multirange(params)),
 };
 
+/** Whatever hangs on a relation goes with it, to a name of which nothing is known. */
+const RELATIONS = /^OBJECT_(?:TABLE|VIEW|MATVIEW|FOREIGN_TABLE|SEQUENCE|INDEX)$/;
 const ROUTINES = /^OBJECT_(?:FUNCTION|PROCEDURE|ROUTINE|AGGREGATE)$/;
 
 /** What goes takes with it what was known of its relation. */

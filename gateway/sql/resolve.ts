@@ -163,6 +163,8 @@ function checkSettingsView(view: RawPlace, env: ResolveEnvironment, found: Found
 /** What does not exist yet, or stands for all that is in a schema. */
 function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
   const schema = raw.schema ?? creationSchema(env);
+  const { name, verb } = raw;
+  if (env.earlier != null && isUnforeseen(env.earlier, verb, { schema, name })) unforeseen({ schema, name }, found);
   if (isTemporary(schema)) {
     found.classes.add('TempTable');
     found.temporary += 1;
@@ -172,8 +174,6 @@ function addNew(raw: RawRelation, env: ResolveEnvironment, found: Found): void {
     found.classes.add(raw.verb === 'TempTable' ? 'TempTable' : raw.verb === 'Select' ? 'Catalog' : 'CatalogWrite');
     return;
   }
-  const { name, verb } = raw;
-  if (env.earlier != null && isUnforeseen(env.earlier, verb, { schema, name })) unforeseen({ schema, name }, found);
   const inside = name === '*' ? (env.catalog.relationsOf?.(schema) ?? []) : [];
   const descendants = inside
     .filter(({ kind }) => verb !== 'Sequence' || kind === 'sequence')

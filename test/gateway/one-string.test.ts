@@ -33,7 +33,7 @@ const NARROW = policy('narrow', 'narrow', 'app_rw', [
       'TempTable',
       'Prepare',
     ],
-    relations: ['work.*'],
+    relations: ['work.*', 'other.*'],
     functions: ['public.listed()', 'work.listed(integer)'],
   }),
   rule('key', { action: 'Deny', statements: ['Delete'], relations: ['work.keyed'], reach: ['Filtered', 'Unbounded'] }),
@@ -64,6 +64,8 @@ const SETUP = `
   CREATE TABLE work.keyed (id int PRIMARY KEY, u int NOT NULL); CREATE UNIQUE INDEX keyed_u ON work.keyed (u);
   CREATE TYPE work.pair AS (a int); CREATE TABLE work.pairs (p work.pair);
   CREATE FUNCTION work.listed(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+  CREATE VIEW work.over AS SELECT * FROM base; CREATE TABLE work.watched (a int, b int);
+  CREATE TRIGGER x BEFORE UPDATE OF a ON work.watched FOR EACH ROW EXECUTE FUNCTION unlisted();
   CREATE SCHEMA other AUTHORIZATION app_rw; CREATE FUNCTION other.listed(bigint) RETURNS int LANGUAGE sql AS 'SELECT 2';
   ALTER FUNCTION other.listed(bigint) OWNER TO app_rw; ALTER TYPE work.pair OWNER TO app_rw;
   DO $$ DECLARE r record; BEGIN FOR r IN SELECT oid::regclass::text AS n FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'p', 'v')
@@ -374,6 +376,24 @@ describe('a string of statements', () => {
     [
       'EXPLAIN ANALYZE of a definition',
       ['EXPLAIN ANALYZE CREATE TABLE work.np AS SELECT g FROM public.purses', 'INSERT INTO work.np VALUES (1)'],
+    ],
+    ['a table of another name', ['ALTER TABLE work.checked RENAME TO np', 'INSERT INTO work.np VALUES (1)']],
+    ['a view of another name', ['ALTER VIEW work.over RENAME TO over2', 'DELETE FROM work.over2']],
+    [
+      'a table in another schema',
+      ['ALTER TABLE work.checked SET SCHEMA other', 'INSERT INTO other.checked VALUES (1)'],
+    ],
+    [
+      'a temporary table of another name',
+      [
+        'CREATE TEMP TABLE t (LIKE work.checked INCLUDING ALL)',
+        'ALTER TABLE t RENAME TO u',
+        'INSERT INTO pg_temp.u VALUES (1)',
+      ],
+    ],
+    [
+      'a column that a trigger watches, of another name',
+      ['ALTER TABLE work.watched RENAME a TO c', 'UPDATE work.watched SET c = 1'],
     ],
     [
       'EXPLAIN of a definition',
