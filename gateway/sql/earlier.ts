@@ -8,15 +8,16 @@ import type { Earlier, KnownRelation } from './resolve-environment.ts';
  * judged by what was there before (tests: test/gateway/one-string).
  */
 
-/** How much must be foreseen for a verb; what defines, grants or drops makes nothing happen. */
+/** What must not be unforeseen for a verb; what defines, grants or drops makes nothing happen. */
 const NEEDED: ReadonlyMap<StatementClass, Unforeseen> = new Map([
   ['Update', 'Changes'],
   ['Delete', 'Changes'],
   ['Merge', 'Changes'],
   ['Truncate', 'Changes'],
   ['Insert', 'Inserts'],
+  // What a view is over is locked with it.
+  ['Lock', 'Inserts'],
   ['Select', 'Reads'],
-  ['Lock', 'Reads'],
   ['Maintenance', 'Reads'],
 ]);
 

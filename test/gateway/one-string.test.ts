@@ -32,6 +32,8 @@ const NARROW = policy('narrow', 'narrow', 'app_rw', [
       'Session',
       'TempTable',
       'Prepare',
+      'Explain',
+      'Lock',
     ],
     relations: ['work.*', 'other.*'],
     functions: ['public.listed()', 'work.listed(integer)'],
@@ -376,6 +378,14 @@ describe('a string of statements', () => {
     [
       'EXPLAIN ANALYZE of a definition',
       ['EXPLAIN ANALYZE CREATE TABLE work.np AS SELECT g FROM public.purses', 'INSERT INTO work.np VALUES (1)'],
+    ],
+    [
+      'a view that is locked',
+      ['CREATE VIEW work.v AS SELECT * FROM public.base', 'LOCK work.v IN ACCESS EXCLUSIVE MODE'],
+    ],
+    [
+      'rows that are locked through a view',
+      ['CREATE VIEW work.v AS SELECT * FROM public.base', 'SELECT * FROM work.v FOR UPDATE'],
     ],
     ['a table of another name', ['ALTER TABLE work.checked RENAME TO np', 'INSERT INTO work.np VALUES (1)']],
     ['a view of another name', ['ALTER VIEW work.over RENAME TO over2', 'DELETE FROM work.over2']],
