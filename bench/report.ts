@@ -194,13 +194,21 @@ function bulkTable(results: Results): string {
   return `${count} rows by a reader that only counts bytes.\n\n${table(['', 'ms', 'MiB/s', 'speed / direct'], rows)}`;
 }
 
-function wideTable({ wide }: Results): string {
-  const rows = wide.map(({ contender, megabytes, seconds, growthBytes }) => [
-    contender,
-    megabytes,
-    show(seconds * 1000, 0),
-    growthBytes === null ? '–' : show(growthBytes / MIB, 1),
-  ]);
+/** Milliseconds, and bytes by which the proxy has grown (NaN: there is none): the medians. */
+function wideOf({ wide }: Results, contender: string): { readonly milliseconds: number; readonly growth: number } {
+  const own = wide.filter((it) => it.contender === contender);
+  return {
+    milliseconds: median(own.map(({ seconds }) => seconds * 1000)),
+    growth: median(own.map(({ growthBytes }) => growthBytes ?? Number.NaN)),
+  };
+}
+
+function wideTable(results: Results): string {
+  const contenders = new Map(results.wide.map(({ contender, megabytes }) => [contender, megabytes]));
+  const rows = [...contenders].map(([contender, megabytes]) => {
+    const { milliseconds, growth } = wideOf(results, contender);
+    return [contender, megabytes, show(milliseconds, 0), show(growth / MIB, 1)];
+  });
   return table(['', 'MiB', 'ms', 'memory growth of the proxy, MiB'], rows);
 }
 
@@ -225,7 +233,7 @@ function goals(results: Results): string {
     ratio(results.samples, 'pgbouncer', { script, protocol, clients: 16 });
   const bulk = bulkSeconds(results, 'direct', 'text') / bulkSeconds(results, 'gateway', 'text');
   const idle = (results.idle.find(({ contender }) => contender === 'gateway')?.idleBytes ?? Number.NaN) / MIB;
-  const growth = (results.wide.find(({ contender }) => contender === 'gateway')?.growthBytes ?? Number.NaN) / MIB;
+  const growth = wideOf(results, 'gateway').growth / MIB;
   const verdict = (good: boolean) => (good ? 'yes' : '**no**');
   return table(
     ['goal', 'measured', 'reached'],
