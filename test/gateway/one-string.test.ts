@@ -74,14 +74,14 @@ const SETUP = `
     LOOP EXECUTE 'ALTER TABLE ' || r.n || ' OWNER TO app_rw'; END LOOP; END $$;
   GRANT ALL ON ALL TABLES IN SCHEMA public, secret, work TO app_rw; GRANT ALL ON SCHEMA secret TO app_rw`;
 
-describe('a string of statements', () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await startWorld({ change: (document) => ({ ...document, policies: [MIGRATOR, NARROW] }) });
-    await world.server.query(SETUP);
-  }, 60_000);
-  afterAll(() => world.stop());
+let world: World;
+beforeAll(async () => {
+  world = await startWorld({ change: (document) => ({ ...document, policies: [MIGRATOR, NARROW] }) });
+  await world.server.query(SETUP);
+}, 60_000);
+afterAll(() => world.stop());
 
+describe('a string of statements', () => {
   /** What comes back when all is sent at once, the connection's end included. */
   async function talk(account: string, messages: readonly Buffer[]): Promise<string> {
     const client = await signIn(world, account);
@@ -452,13 +452,6 @@ describe('a string of statements', () => {
 });
 
 describe('a string of statements that is harmless', () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await startWorld({ change: (document) => ({ ...document, policies: [MIGRATOR, NARROW] }) });
-    await world.server.query(SETUP);
-  }, 60_000);
-  afterAll(() => world.stop());
-
   const HARMLESS: readonly (readonly [string, string])[] = [
     [
       'a temporary table',
