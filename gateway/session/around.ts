@@ -1,7 +1,7 @@
 import type { Facts, RawStatement } from '../sql/facts.ts';
 import type { Clouded } from './clouded.ts';
 import { Definitions } from './earlier.ts';
-import { changesSettings, endsTransaction, makesTables, runsOthers } from './effects.ts';
+import { changesSettings, endsTransaction, makesTables, runsByName, runsOthers } from './effects.ts';
 import type { Surroundings } from './judge.ts';
 import type { Judged } from './judged.ts';
 import { afterLiteralSets } from './simulate.ts';
@@ -100,12 +100,7 @@ export function usesWhatIsGone(gone: Around['gone'], raw: RawStatement): boolean
     raw.classes.includes('Sequence') ||
     raw.relations.some(({ schema, name, creates }) => !creates && isGone(schema, name)) ||
     raw.types.some(({ schema, name }) => isGone(schema, name) || isGone(schema, name.replace(/^_/, ''))) ||
-    raw.effects.some(
-      (effect) =>
-        effect.kind === 'Execute' ||
-        effect.kind === 'Fetch' ||
-        ('inner' in effect && usesWhatIsGone(gone, effect.inner)),
-    )
+    raw.effects.some((effect) => runsByName(effect) || ('inner' in effect && usesWhatIsGone(gone, effect.inner)))
   );
 }
 
@@ -114,7 +109,7 @@ export function usesWhatIsGone(gone: Around['gone'], raw: RawStatement): boolean
  * was prepared".
  */
 export function runsBehindTables({ temporary }: Definitions, { effects }: RawStatement): boolean {
-  return temporary.size > 0 && effects.some(({ kind }) => kind === 'Execute' || kind === 'Fetch');
+  return temporary.size > 0 && effects.some(runsByName);
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Facts, RawStatement, Unforeseen } from '../sql/facts.ts';
 import type { Earlier } from '../sql/resolve-environment.ts';
+import { runsByName } from './effects.ts';
 
 /** What defines a relation, or what hangs on it. */
 const DEFINING = new Set(['Ddl', 'Code', 'TempTable', 'Link']);
@@ -40,11 +41,6 @@ export class Definitions implements Earlier {
   callsMade({ functions, attributes, effects }: RawStatement): boolean {
     if (this.#functions.size === 0) return false;
     const named = functions.some(({ name }) => this.#functions.has(name));
-    return (
-      named || attributes.some((name) => this.#functions.has(name)) || effects.some(({ kind }) => RUNNING.has(kind))
-    );
+    return named || attributes.some((name) => this.#functions.has(name)) || effects.some(runsByName);
   }
 }
-
-/** What they run was read before. */
-const RUNNING = new Set(['Execute', 'Fetch']);

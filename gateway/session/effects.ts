@@ -45,6 +45,11 @@ function ranBy(names: Names, raw: RawStatement): (PreparedStatement | undefined)
   return [...found];
 }
 
+/** EXECUTE and FETCH: what they run was read before. */
+export function runsByName({ kind }: SessionEffect): boolean {
+  return kind === 'Execute' || kind === 'Fetch';
+}
+
 /** Notes what a statement that is being forwarded may do to settings, and to what names mean. */
 export function noteSettings(s: SessionState, raw: RawStatement, facts: Facts | null): void {
   noteOwn(s, raw, facts);

@@ -140,6 +140,7 @@ export class Names {
 
   /** Temporary relations of these names come before others from now on. */
   hide(hidden: ReadonlySet<string>): void {
+    if (hidden.size === 0) return;
     for (const statement of [...this.statements.values(), ...[...this.portals.values()].map((one) => one.statement)]) {
       const named = statement.raw?.relations ?? [];
       if (named.some(({ schema, name }) => schema === null && hidden.has(name))) statement.overtaken = true;

@@ -201,10 +201,12 @@ function findRelation(
   if (raw.creates === true) return null;
   const answer = env.overlay?.relations.get(nameKey(schema, name));
   const made = madeTemporary(env.earlier, schema, name);
-  // One of that name may have been there before (IF NOT EXISTS).
-  if (made !== undefined && !env.localNames) return made;
-  if (answer !== undefined)
-    return made === undefined || (answer !== null && isTemporary(answer.schema)) ? answer : made;
+  if (made !== undefined) {
+    if (!env.localNames) return made;
+    // One of that name may have been there before (IF NOT EXISTS).
+    return answer === undefined || (answer !== null && isTemporary(answer.schema)) ? answer : made;
+  }
+  if (answer !== undefined) return answer;
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").
   const local = schema === null && env.searchPath.some(isTemporary);
   if (!env.localNames && !local) {
