@@ -50,6 +50,9 @@ const OUTCOME_STATUS_ID: Record<OutcomeRecord['status'], number> = {
   Unknown: 0,
 };
 
+const DURATION = Buffer.from(',"duration":');
+const STATEMENT = Buffer.from(',"statement":');
+
 /** Milliseconds with three decimals. */
 function fine(milliseconds: number): number {
   return Math.floor(milliseconds * 1000) / 1000;
@@ -169,8 +172,8 @@ export class SessionEvents {
     const { head, status, time, bytes, tail } = this.#outcomeParts(activityOf(record.primary), record.status);
     const line: Part[] = [head, Math.round(record.duration), this.#outcomeMetadata, PLACE, status];
     if (record.sqlstate !== null) line.push(`"status_code":${quote(record.sqlstate)},`);
-    line.push(time, record.time, bytes, record.bytes, ',"duration":', fine(record.duration), ',');
-    line.push(tail, record.rows, ',"statement":', record.statement);
+    line.push(time, record.time, bytes, record.bytes, DURATION, fine(record.duration));
+    line.push(tail, record.rows, STATEMENT, record.statement);
     line.push(record.tag === null ? '}}}' : this.#tag(record.tag));
     return line;
   }
@@ -194,7 +197,7 @@ export class SessionEvents {
       status: Buffer.from(`${METADATA_TAIL},"severity_id":1,${source}${OUTCOME_STATUS[status]}`),
       time: Buffer.from(`"status_id":${OUTCOME_STATUS_ID[status]},"time":`),
       bytes: Buffer.from(`,"type_id":1,"type_uid":${600500 + activity.id},"unmapped":{"postern":{"bytes":`),
-      tail: Buffer.from(`${gateway}"outcome":"${status}",${pod}${role}"rows":`),
+      tail: Buffer.from(`,${gateway}"outcome":"${status}",${pod}${role}"rows":`),
     };
   }
 

@@ -4,7 +4,7 @@ import type { Bytes } from '../session/environment.ts';
 /** Collects what goes to one socket and writes it together; steps that touch each other in a chunk become one slice. */
 export class Outbox {
   readonly #target: Writable;
-  readonly #slices: Buffer[] = [];
+  #slices: Buffer[] = [];
   /** The chunk of the last steps, and which part of it: not a slice yet, as the next step may touch it. */
   #chunk: Buffer | null = null;
   #start = 0;
@@ -24,11 +24,11 @@ export class Outbox {
     if (this.open && (whole || bytes.kind !== 'run')) throw new Error('something in the middle of a message');
     this.open = !whole && bytes.open;
     if (whole) {
-      this.#close();
+      this.#collect();
       this.#slices.push(bytes);
     } else if (bytes.chunk === this.#chunk && bytes.start === this.#end) this.#end = bytes.end;
     else {
-      this.#close();
+      this.#collect();
       this.#chunk = bytes.chunk;
       this.#start = bytes.start;
       this.#end = bytes.end;
@@ -37,23 +37,30 @@ export class Outbox {
 
   /** Writes what was collected. */
   flush(): void {
-    this.#close();
-    const slices = this.#slices;
-    if (slices.length === 0) return;
-    if (slices.length > 1) this.#target.cork();
-    for (const slice of slices) {
-      this.written += slice.length;
-      this.#target.write(slice);
+    if (this.#slices.length === 0) {
+      if (this.#chunk !== null) this.#write(this.#slice(this.#chunk));
+      return;
     }
-    if (slices.length > 1) this.#target.uncork();
-    slices.length = 0;
+    this.#collect();
+    const slices = this.#slices;
+    this.#slices = [];
+    this.#target.cork();
+    for (const slice of slices) this.#write(slice);
+    this.#target.uncork();
+  }
+
+  #write(slice: Buffer): void {
+    this.written += slice.length;
+    this.#target.write(slice);
+  }
+
+  #collect(): void {
+    if (this.#chunk !== null) this.#slices.push(this.#slice(this.#chunk));
   }
 
   /** Makes a slice of the steps collected last. */
-  #close(): void {
-    if (this.#chunk === null) return;
-    const whole = this.#start === 0 && this.#end === this.#chunk.length;
-    this.#slices.push(whole ? this.#chunk : this.#chunk.subarray(this.#start, this.#end));
+  #slice(chunk: Buffer): Buffer {
     this.#chunk = null;
+    return this.#start === 0 && this.#end === chunk.length ? chunk : chunk.subarray(this.#start, this.#end);
   }
 }

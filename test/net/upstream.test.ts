@@ -1,7 +1,10 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ByteSource } from '../../gateway/net/byte-source.ts';
 import type { UpstreamConnection } from '../../gateway/net/upstream.ts';
+import { dial } from '../../gateway/net/upstream-dial.ts';
 import { encodeAuthentication, encodeBackendKeyData, encodeNoticeResponse } from '../../gateway/wire/backend.ts';
 import {
   acceptMd5,
@@ -216,6 +219,35 @@ describe('TLS', () => {
     });
     expect((await failureOf(dialWith({ port, tls }))).code).toBe('TlsFailed');
   });
+});
+
+test('what a server says before it is asked is not lost', async () => {
+  const { port } = await server((peer) => peer.socket.end(fatal('57P03')));
+  const { signal } = new AbortController();
+  const { socket } = await dial({ target: { host: '127.0.0.1', port }, tls: { mode: 'Disable', ca: null }, signal });
+  await sleep(100);
+  const source = new ByteSource(socket);
+  expect(await source.more(signal)).toBe('More');
+  expect(source.bytes).toEqual(fatal('57P03'));
+  expect(await source.more(signal)).toBe('Closed');
+  socket.destroy();
+});
+
+test('each chunk is the reader’s own: the next read does not change it', async () => {
+  const { port } = await server(async (peer) => {
+    peer.write('one');
+    await peer.take(1);
+    peer.write('two');
+  });
+  const { signal } = new AbortController();
+  const { socket } = await dial({ target: { host: '127.0.0.1', port }, tls: { mode: 'Disable', ca: null }, signal });
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.resume();
+  await expect.poll(() => chunks.length).toBe(1);
+  socket.write('?');
+  await expect.poll(() => chunks.map(String)).toEqual(['one', 'two']);
+  socket.destroy();
 });
 
 describe('several hosts', () => {
