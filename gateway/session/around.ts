@@ -1,6 +1,6 @@
-import type { Facts, RawStatement } from '../sql/facts.ts';
+import type { Facts, RawStatement, RelationUse } from '../sql/facts.ts';
 import type { Clouded } from './clouded.ts';
-import { Definitions } from './earlier.ts';
+import { Definitions } from './definitions.ts';
 import { changesSettings, endsTransaction, makesTables, runsByName, runsOthers } from './effects.ts';
 import type { Surroundings } from './judge.ts';
 import type { Judged } from './judged.ts';
@@ -16,10 +16,10 @@ export interface Around extends Surroundings {
   /** A statement earlier in this string makes functions, or what calls them. */
   readonly codeMade: boolean;
   /**
-   * Relations that went away earlier in this string, and may have hidden others: name and schema; null: not one schema
+   * Grows with the string. Relations that went away earlier in this string, and may have hidden others: name and schema; null: not one schema
    * alone, or not known.
    */
-  readonly gone: ReadonlyMap<string, string | null>;
+  readonly gone: Map<string, string | null>;
 }
 
 export function atStart(s: SessionState): Around {
@@ -36,12 +36,12 @@ export function atStart(s: SessionState): Around {
 export function after(s: SessionState, around: Around, raw: RawStatement, facts: Facts | null): Around {
   const next = {
     ...around,
-    gone: goneAfter(around.gone, raw, facts),
     typesRenamed: around.typesRenamed === true || raw.renamesTypes === true,
     codeMade: around.codeMade || raw.classes.includes('Code'),
   };
   const callsMade = raw.classes.includes('Code') && raw.relations.length === 0 && around.earlier.callsMade(raw);
   around.earlier.add(raw, facts);
+  noteGone(around.gone, raw, facts);
   const settingsBack = around.changed && raw.effects.some(endsTransaction);
   // DROP OWNED has no names at all.
   if (raw.removes === 'Any') return { ...next, clouded: 'Everything' };
@@ -67,26 +67,25 @@ function worse(before: Clouded, now: Clouded): Clouded {
 }
 
 /** What is made again where it was is found there again. */
-function goneAfter(gone: Around['gone'], raw: RawStatement, facts: Facts | null): Around['gone'] {
+function noteGone(gone: Around['gone'], raw: RawStatement, facts: Facts | null): void {
   const uses = facts?.relations ?? [];
-  if (raw.removes !== undefined) {
-    // Twins in two schemas: one that is made again says nothing of the other (test: "twins that go together").
-    const schemasOf = (name: string) =>
-      new Set([
-        ...uses.filter((use) => use.name === name).map(({ schema }) => schema),
-        ...(gone.has(name) ? [gone.get(name)] : []),
-      ]);
-    const placeOf = ([schema = null, ...others]: readonly (string | null | undefined)[]) =>
-      others.length > 0 ? null : schema;
-    return new Map([...gone, ...raw.relations.map(({ name }) => [name, placeOf([...schemasOf(name)])] as const)]);
-  }
+  if (raw.removes !== undefined) return noteRemoved(gone, raw, uses);
   // What is temporary comes before others of its name.
-  const temporary = raw.makes?.temporary ?? [];
-  const made = uses.filter(
-    ({ kind, verb, name, schema }) => kind === 'new' && verb === 'Ddl' && gone.get(name) === schema,
-  );
-  if (made.length + temporary.length === 0) return gone;
-  return new Map([...gone].filter(([name]) => !temporary.includes(name) && !made.some((use) => use.name === name)));
+  for (const name of raw.makes?.temporary ?? []) gone.delete(name);
+  for (const { kind, verb, name, schema } of uses)
+    if (kind === 'new' && verb === 'Ddl' && gone.get(name) === schema) gone.delete(name);
+}
+
+/** Twins in two schemas: one that is made again says nothing of the other (test: "twins that go together"). */
+function noteRemoved(gone: Around['gone'], { relations }: RawStatement, uses: readonly RelationUse[]): void {
+  const places = new Map<string, Set<string | null>>(relations.map(({ name }) => [name, new Set()]));
+  for (const { name, schema } of uses) places.get(name)?.add(schema);
+  for (const [name, schemas] of places) {
+    const before = gone.get(name);
+    if (before !== undefined) schemas.add(before);
+    const [only = null] = schemas;
+    gone.set(name, schemas.size > 1 ? null : only);
+  }
 }
 
 /**

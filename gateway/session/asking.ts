@@ -54,7 +54,7 @@ function askNames(s: SessionState, { relations, functions, types }: Wanted): voi
   }
   if (relations.length > 0) askRelations(s, relations);
   if (functions.length > 0) {
-    ask(s, { sql: FUNCTIONS_QUESTION, parameters: [encodeNames(functions)] }, (rows) => {
+    ask(s, { sql: FUNCTIONS_QUESTION, parameters: encodeNames(functions) }, (rows) => {
       for (const [key, found] of readFunctions(rows)) s.settings.overlay.functions.set(key, found);
     });
   }
@@ -63,8 +63,8 @@ function askNames(s: SessionState, { relations, functions, types }: Wanted): voi
 
 function askTypes(s: SessionState, types: readonly WrittenType[]): void {
   const names = types.filter(({ oid }) => oid === undefined);
-  const oids = types.flatMap(({ oid }) => oid ?? []);
-  ask(s, { sql: TYPES_QUESTION, parameters: [encodeNames(names), encodeOids(oids)] }, (rows) => {
+  const oids = [...new Set(types.flatMap(({ oid }) => oid ?? []))];
+  ask(s, { sql: TYPES_QUESTION, parameters: [...encodeNames(names), encodeOids(oids)] }, (rows) => {
     for (const [key, found] of readTypes(rows[0]!, oids)) s.settings.overlay.types.set(key, found);
   });
 }
@@ -75,7 +75,7 @@ function askRelations(s: SessionState, names: readonly WrittenName[]): void {
   const meant = names.flatMap((name) => overlay.pending.get(keyOf(name)) ?? []);
   if (meant.length > 0) return askSurroundings(s, meant);
   const shared = s.settings.defining ? null : (s.env.catalog() ?? null);
-  ask(s, { sql: RELATIONS_QUESTION, parameters: [encodeNames(names)] }, (rows) => {
+  ask(s, { sql: RELATIONS_QUESTION, parameters: encodeNames(names) }, (rows) => {
     for (const [key, answer] of readRelations(rows, (oid) => shared?.relationByOid(oid))) {
       if (answer !== null && 'needs' in answer) overlay.pending.set(key, answer.needs);
       else overlay.relations.set(key, answer);

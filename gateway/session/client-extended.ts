@@ -15,7 +15,7 @@ import { recordIntent, syntaxRefusal, tooLong, undecodable } from './client-simp
 import { applyNames, noteSettings, noteUnread } from './effects.ts';
 import { readText } from './encoding.ts';
 import { heldDenied, tooMuchHeld } from './held.ts';
-import { auditDenied, cancelledByUser, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
+import { auditDenied, cancelled, exhausted, judge, judgeUnread, withParameterTypes } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { inParts } from './max-rows.ts';
 import { doubtOf } from './named.ts';
@@ -106,7 +106,8 @@ interface Read {
 }
 
 function readParse(s: SessionState, parse: Parse): Read | Need {
-  if (s.cancelled) return { judged: cancelledByUser(null), text: parse.text.toString('utf8'), why: null };
+  if (s.cancelled !== null)
+    return { judged: cancelled(s.cancelled, null), text: parse.text.toString('utf8'), why: null };
   const held = tooMuchHeld(s.names);
   if (held !== null && 'kind' in held) return held;
   if (held !== null) return { judged: heldDenied(null), text: parse.text.toString('utf8'), why: null };
@@ -144,7 +145,7 @@ function severalCommands(): Judged {
 
 /** The verdict on a prepared statement as of now. */
 function judgePrepared(s: SessionState, statement: PreparedStatement): Judged | Need {
-  if (s.cancelled) return cancelledByUser(statement.raw);
+  if (s.cancelled !== null) return cancelled(s.cancelled, statement.raw);
   const unavailable = s.env.auditUnavailable();
   if (unavailable !== null) return auditDenied(statement.raw, unavailable);
   const { verdict, raw } = statement;

@@ -2,7 +2,7 @@ import { decodeFunctionCall, decodeFunctionCallHead, type FunctionCallHead } fro
 import type { Step } from '../wire/reader.ts';
 import { recordIntent } from './client-simple.ts';
 import { noteSettings, noteUnread } from './effects.ts';
-import { cancelledByUser, exhausted, judge, judgeUnread } from './judge.ts';
+import { cancelled, exhausted, judge, judgeUnread } from './judge.ts';
 import type { Judged, Need } from './judged.ts';
 import { replacement } from './refusal.ts';
 import { reply, replyWith } from './replies.ts';
@@ -47,7 +47,7 @@ function callFunction(s: SessionState, step: Step, call: FunctionCallHead): Need
 }
 
 function judgeCall(s: SessionState, oid: number, parameters: number): Judged | Need {
-  if (s.cancelled) return cancelledByUser(null);
+  if (s.cancelled !== null) return cancelled(s.cancelled, null);
   if (s.env.catalog() === null) return { kind: 'Catalog' };
   const raw = s.env.functionFacts(oid, parameters);
   if (raw === undefined) {

@@ -129,14 +129,13 @@ export function auditDenied(raw: RawStatement | null, reason: string): Judged {
   return { raw, facts: null, decision, refusal: { ...refusalOf(decision), code: SQLSTATE.auditUnavailable } };
 }
 
-/** Cancelled before it was sent; the server's own words. */
-export function cancelledByUser(raw: RawStatement | null): Judged {
-  const message = 'canceling statement due to user request';
+/** Cancelled before it was sent; `message` is in the server's own words. A transaction fails by it, not before it. */
+export function cancelled(message: string, raw: RawStatement | null): Judged {
   return {
     raw,
     facts: null,
     decision: serverDenial(message),
-    refusal: { code: SQLSTATE.queryCanceled, message },
+    refusal: { code: SQLSTATE.queryCanceled, message, beforeTransactionState: true },
   };
 }
 
@@ -240,6 +239,9 @@ function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verd
   return null;
 }
 
+/** Schemas of a search_path under which names are understood in the string that sets it. */
+const MOST_PLACES = 32;
+
 /** Server encodings under which names are folded byte by byte, as the locale says. */
 const SINGLE_BYTE = /^(?:LATIN|WIN|KOI8|ISO_8859|SQL_ASCII)/;
 
@@ -274,9 +276,9 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   if (catalog === null) return { kind: 'Wait', need: { kind: 'Catalog' } };
   // A session's own names were asked for by the search_path that holds now, not by the one that is foreseen.
   // Test: "behind what else a name meant at the start of the string".
-  const foreseen = s.known !== s.settings.known && s.settings.local !== 'no';
+  const foreseen = s.known !== s.settings.known;
   const fixed = catalog !== undefined && meansTheSame(s, raw, catalog);
-  if (foreseen || (s.clouded !== 'Nothing' && !fixed)) {
+  if ((foreseen && s.settings.local !== 'no') || (s.clouded !== 'Nothing' && !fixed)) {
     return refused(
       'a statement earlier in the same string changes what names mean, so this one is not understood',
       'Send it as a string of its own.',
@@ -285,6 +287,9 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   if (catalog === undefined) return noCatalog(s);
   const searchPath = fixed ? SERVERS_OWN : s.known?.searchPath;
   if (searchPath === undefined) return { kind: 'Wait', need: { kind: 'Settings' } };
+  // What nobody knows is asked for in each of its schemas.
+  if (foreseen && searchPath.length > MOST_PLACES)
+    return refused('a statement earlier in the same string sets a long search_path', 'Send it as a string of its own.');
   const resolution = s.env.resolve(raw, {
     catalog,
     searchPath,
@@ -292,6 +297,7 @@ function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
     localNames: s.settings.local !== 'no',
     typesRenamed: s.typesRenamed === true,
     earlier: s.earlier ?? null,
+    foreseen: foreseen && !fixed,
   });
   if (resolution === undefined) return noCatalog(s);
   if (resolution.kind === 'Load') return { kind: 'Wait', need: { kind: 'Catalog' } };
@@ -311,8 +317,9 @@ function refused(message: string, hint: string, detail: string | null = null): R
 }
 
 function factsWithoutNames(raw: RawStatement): Facts {
-  const { primary, classes, settings, readOnly, unknown } = raw;
-  return { primary, classes, relations: [], functions: [], settings, readOnly, unknown };
+  const { primary, classes, settings, readOnly, unknown, makes } = raw;
+  const facts = { primary, classes, relations: [], functions: [], settings, readOnly, unknown };
+  return makes === undefined ? facts : { ...facts, holds: new Set() };
 }
 
 function merge(outer: Judged, inner: Judged): Judged {

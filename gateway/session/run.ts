@@ -65,7 +65,8 @@ function standsBehind({ chunk, end }: Step, bytes: readonly number[]): boolean {
 function isCalm(s: SessionState): boolean {
   const last = s.replies.last();
   if (last !== undefined && last.kind !== 'Sync' && last.kind !== 'Run') return false;
-  const free = !s.pipelineOpen && !s.skipping && !s.copyIn && !s.counting && !s.cancelled && s.askFailed === null;
+  const free =
+    !s.pipelineOpen && !s.skipping && !s.copyIn && !s.counting && s.cancelled === null && s.askFailed === null;
   return free && s.env.auditUnavailable() === null && s.env.over(s.now) === null && pinsNeeded(s) === null;
 }
 

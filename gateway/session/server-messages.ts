@@ -188,7 +188,7 @@ function onErrorFields(s: SessionState, step: Step, fields: ReadonlyMap<string, 
   const ours = isOurs(head, code, fields.get('M') ?? '');
   // Cancelled by us: the record says what the client is told.
   const outcome = code === SQLSTATE.queryCanceled ? (head.cut?.refusal.code ?? code) : code;
-  if (head.question !== null) questionFailed(s, head, fields.get('M') ?? code);
+  if (head.question !== null) questionFailed(s, head, code, fields.get('M') ?? code);
   else if (ours) answerInstead(s, head.refusal!);
   else if (head.cut !== null) cutFailed(s, head, step, code);
   else s.port.toClient(step);
@@ -211,17 +211,24 @@ function undoUnreached(s: SessionState, head: Reply): void {
   for (let i = head.running.length - 1; i >= head.at; i--) s.names.undo(head.running[i]!.undo);
 }
 
-function questionFailed(s: SessionState, head: Reply, message: string): void {
+/** A cancel, or a timeout, that hits a question means the statement which the question is for. */
+function questionFailed(s: SessionState, head: Reply, code: string, message: string): void {
   const { question } = head;
-  question!.failed(message);
+  const isCancel = code === SQLSTATE.queryCanceled;
+  if (isCancel) s.cancelled = message;
+  else question!.failed(message);
   if (question!.alone) return;
   // The question stood in the client's pipeline, which the server has given up now.
   s.port.toClient(
-    encodeRefusal({
-      code: SQLSTATE.denied,
-      message: 'what the names in the statement mean could not be asked of the server, so it is not run',
-      detail: message,
-    }),
+    encodeRefusal(
+      isCancel
+        ? { code, message }
+        : {
+            code: SQLSTATE.denied,
+            message: 'what the names in the statement mean could not be asked of the server, so it is not run',
+            detail: message,
+          },
+    ),
   );
 }
 

@@ -137,7 +137,7 @@ export class Session {
     if (need === null) {
       s.within = step.open;
       s.askFailed = null;
-      s.cancelled = false;
+      s.cancelled = null;
       if (s.replies.length >= MAX_OUTSTANDING) this.#fill();
       return;
     }
@@ -191,7 +191,7 @@ export class Session {
     const s = this.#state;
     if (this.#waiting === null || s.replies.length > 0 || !STATEMENTS.has(this.#waiting.type)) return false;
     this.#time(now, at);
-    s.cancelled = true;
+    s.cancelled = 'canceling statement due to user request';
     this.#retry();
     return true;
   }

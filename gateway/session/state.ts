@@ -45,8 +45,8 @@ export class SessionState {
   /** What remains of a spilled server message goes to the client. */
   spillRelayed = true;
   askFailed: string | null = null;
-  /** The statement at hand waited here when it was cancelled. */
-  cancelled = false;
+  /** The statement at hand was cancelled before it was sent: what the client is told; null: it was not. */
+  cancelled: string | null = null;
   ended = false;
   /** The server has said FATAL: nothing of ours need follow. */
   fatal = false;

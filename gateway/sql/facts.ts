@@ -328,4 +328,6 @@ export interface Facts {
   readonly settings: readonly SettingChange[];
   readonly readOnly: boolean;
   readonly unknown: readonly string[];
+  /** OIDs of types, not the server's own, of which values may be in what it defines; absent: it defines nothing. */
+  readonly holds?: ReadonlySet<number> | 'any';
 }

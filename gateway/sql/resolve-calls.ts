@@ -1,3 +1,4 @@
+import { answersOf, askedAs } from './asked.ts';
 import { classifyBuiltin, isBuiltinOperator, isBuiltinType } from './builtin.ts';
 import { isMadeType } from './earlier.ts';
 import type { FunctionUse, RawFunction, RawOperator, RawStatement, RawType, SyntaxDoor } from './facts.ts';
@@ -10,8 +11,9 @@ import {
   type KnownOperator,
   type KnownOrder,
   type KnownType,
-  nameKey,
   type ResolveEnvironment,
+  type WrittenName,
+  type WrittenType,
 } from './resolve-environment.ts';
 import { findType, isServersOwn, type Present, presentTypes, unsafeEarlier } from './resolve-types.ts';
 
@@ -45,7 +47,7 @@ const FILLING = new Set(['Insert', 'Update', 'Merge']);
  */
 function resolveEarlier(raw: RawStatement, env: ResolveEnvironment, found: Found): void {
   const { earlier } = env;
-  if (earlier == null || earlier.definitions.length === 0) return;
+  if (earlier == null) return;
   const filled = raw.relations.some(({ name, verb }) => FILLING.has(verb) && earlier.relations.has(name));
   if (!filled && ![...raw.types, ...raw.functions].some((one) => isMadeType(earlier, one))) return;
   for (const type of unsafeEarlier(env)) convert(type, { schema: null, name: 'of a column' }, found);
@@ -65,10 +67,10 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
     else use([known], found);
     return;
   }
-  const asked = env.overlay?.functions.has(nameKey(raw.schema, raw.name)) === true;
+  const asked = answerFor(raw, env) !== undefined;
   // With definitions of its own under way, only the session knows all overloads (test: "an overload of one's own").
   if (env.localNames && !asked) {
-    found.askFunctions.push({ schema: raw.schema, name: raw.name });
+    askFunction(raw, env, found);
     return;
   }
   const candidates = byExactTypes(
@@ -82,11 +84,15 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
   const { schema, name } = raw;
   // For the record it is a function, whatever else it may turn out to be.
   if (env.partial === true) return void found.functions.push({ ...empty, schema: schema ?? creationSchema(env), name });
-  if (!asked) return void found.askFunctions.push({ schema, name });
+  if (!asked) return askFunction(raw, env, found);
   // Nobody has it: it is a conversion, or the server says so in its own words (test: "a function that nobody has").
   const type = raw.args === 1 ? findType({ schema, name }, env) : null;
-  if (type === undefined) found.askTypes.push({ schema, name });
+  if (type === undefined) found.askTypes.push(...askedAs<WrittenType>({ schema, name }, env));
   else if (type === null) found.functions.push({ ...empty, schema: raw.schema ?? creationSchema(env), name: raw.name });
+}
+
+function askFunction({ schema, name }: WrittenName, env: ResolveEnvironment, found: Found): void {
+  found.askFunctions.push(...askedAs<WrittenName>({ schema, name }, env));
 }
 
 /** A function in FROM is told among the relations; a name that nobody has is not one. */
@@ -102,8 +108,8 @@ const empty = { candidates: [], called: [] } as const;
 /** A column of that name may be meant as well; where a user function could be, a rule must allow it. */
 function resolveAttribute(name: string, env: ResolveEnvironment, found: Found): void {
   // Test: "a function of one’s own, called as an attribute".
-  if (env.localNames && env.overlay?.functions.has(nameKey(null, name)) !== true) {
-    found.askFunctions.push({ schema: null, name });
+  if (env.localNames && answerFor({ schema: null, name }, env) === undefined) {
+    askFunction({ schema: null, name }, env, found);
     return;
   }
   const candidates = functionsOf({ schema: null, name }, env).filter((fn) => takes(fn, 1));
@@ -131,9 +137,15 @@ export function functionUse(functions: readonly KnownFunction[]): FunctionUse {
   return { schema, name, candidates, called };
 }
 
+/** The session's answer; undefined: not all of it has been asked. */
+function answerFor(name: WrittenName, env: ResolveEnvironment): readonly KnownFunction[] | undefined {
+  const answers = answersOf(env.overlay?.functions, { schema: name.schema, name: name.name }, env);
+  return answers.includes(undefined) ? undefined : answers.flatMap((fns) => fns ?? []);
+}
+
 /** Every function that the call may mean: overloads win by exact type wherever they stand in the path. */
 function functionsOf(raw: Pick<RawFunction, 'schema' | 'name'>, env: ResolveEnvironment): readonly KnownFunction[] {
-  const answer = env.overlay?.functions.get(nameKey(raw.schema, raw.name));
+  const answer = answerFor(raw, env);
   if (raw.schema !== null) return joined(answer, env.catalog.functions(raw.schema, raw.name));
   let all = answer ?? NONE;
   for (const place of env.searchPath) all = joined(all, env.catalog.functions(place, raw.name));
@@ -199,7 +211,7 @@ function resolveType(type: RawType, env: ResolveEnvironment, found: Found): void
   if (env.typesRenamed === true && !isServersOwn(type, env)) return refuseRenamed(type, found);
   const known = findType(type, env);
   if (known === 'plain') return;
-  if (known === undefined && env.partial !== true) found.askTypes.push(type);
+  if (known === undefined && env.partial !== true) found.askTypes.push(...askedAs<WrittenType>(type, env));
   else if (known) convert(known, type, found);
   // A name that nobody has is left to the server's own words (test: "a type that nobody has").
   else if (known === undefined || type.oid !== undefined) found.unknown.push(`the type ${written(type)}`);

@@ -1,5 +1,5 @@
 import type { StatementClass } from './classes.ts';
-import type { CalledFunction, Facts, RawPlace, RawStatement, RelationUse, Unforeseen } from './facts.ts';
+import type { CalledFunction, Facts, RawPlace, RelationUse, Unforeseen } from './facts.ts';
 
 /** What resolution needs to know of a relation; `gateway/catalog` provides it. */
 export interface KnownRelation {
@@ -224,9 +224,12 @@ export interface Overlay {
 
 /** What statements earlier in the same string define. */
 export interface Earlier {
-  readonly definitions: readonly RawStatement[];
+  /** Of all that they define. */
+  readonly holds: NonNullable<Facts['holds']>;
   /** The relations, by name alone, with all that can no longer be said of them. */
   readonly relations: ReadonlyMap<string, ReadonlySet<Unforeseen>>;
+  /** Of one of them it cannot even be said what is read. */
+  readonly hidden: boolean;
   readonly temporary: ReadonlySet<string>;
 }
 
@@ -240,6 +243,8 @@ export interface ResolveEnvironment {
   /** A statement earlier in the same string renames types: what the names of types mean cannot be asked. */
   readonly typesRenamed?: boolean;
   readonly earlier?: Earlier | null;
+  /** The path is what a statement earlier in the same string makes of it, and not the one by which the session answers. */
+  readonly foreseen?: boolean;
   /** Facts for the record alone: what would have to be asked or loaded first is left out. */
   readonly partial?: true;
 }

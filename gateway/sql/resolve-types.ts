@@ -1,17 +1,15 @@
+import { answersOf, throughPath } from './asked.ts';
 import { isBuiltinType } from './builtin.ts';
-import type { RawStatement, RawType } from './facts.ts';
-import {
-  isSystem,
-  isTemporary,
-  type KnownType,
-  nameKey,
-  type ResolveEnvironment,
-  typeKey,
-} from './resolve-environment.ts';
+import type { RawPlace, RawStatement, RawType } from './facts.ts';
+import { isSystem, isTemporary, type KnownType, type ResolveEnvironment, typeKey } from './resolve-environment.ts';
 
 /** What a type means; plain: one of the server's own, or of rows; null: nothing; undefined: the session must be asked. */
 export function findType(type: RawType, env: ResolveEnvironment): KnownType | 'plain' | null | undefined {
   const { schema, oid } = type;
+  if (env.foreseen === true && schema === null && oid === undefined) {
+    const known = throughPath(type, env, env.overlay?.types, (place) => sharedTypeIn(place, type, env));
+    return known === undefined && type.ifAny === true ? null : known;
+  }
   const answer = env.overlay?.types?.get(typeKey(type));
   if (answer !== undefined) return answer;
   const local =
@@ -32,17 +30,19 @@ export function isServersOwn({ schema, name, oid }: RawType, { searchPath }: Res
 }
 
 /** As the shared catalogue has it. */
-function sharedType(
-  { schema, name }: RawType,
-  { catalog, searchPath }: ResolveEnvironment,
-): KnownType | 'plain' | null {
-  for (const place of schema === null ? searchPath : [schema]) {
-    const known = catalog.userType(place, name);
+function sharedType(type: RawType, env: ResolveEnvironment): KnownType | 'plain' | null {
+  for (const place of type.schema === null ? env.searchPath : [type.schema]) {
+    const known = sharedTypeIn(place, type, env);
     if (known !== undefined) return known;
-    if (isSystem(place) && (schema !== null || isBuiltinType(name))) return 'plain';
-    if (catalog.relation(place, name) !== undefined) return 'plain';
   }
   return null;
+}
+
+function sharedTypeIn(place: string, { schema, name }: RawType, { catalog }: ResolveEnvironment) {
+  const known = catalog.userType(place, name);
+  if (known !== undefined) return known;
+  const rows = catalog.relation(place, name) !== undefined;
+  return rows || (isSystem(place) && (schema !== null || isBuiltinType(name))) ? 'plain' : undefined;
 }
 
 /** A relation that the statement names has columns of types that are not the server's own, as far as is known. */
@@ -68,60 +68,69 @@ export interface Present {
  * text (or the client's parameter) names. Computed when first asked for: most databases have nothing that asks.
  */
 export function presentTypes(raw: RawStatement, env: ResolveEnvironment): Present {
-  let all: ReadonlySet<number> | 'any' | undefined;
+  let own: ReadonlySet<number> | 'any' | undefined;
+  // What the string has defined has columns of types that its definitions come by.
+  const made = env.earlier?.holds ?? NONE;
   return {
     some(types) {
-      all ??= collect(raw, env);
-      const known = all;
-      return known === 'any' || types.some((type) => known.has(type));
+      // Only the session knows the columns of what it has just defined.
+      own ??= env.localNames ? 'any' : typesIn(raw, env);
+      return [own, made].some((known) => known === 'any' || types.some((type) => known.has(type)));
     },
   };
 }
 
-function collect(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number> | 'any' {
-  // Only the session knows the columns of what it has just defined.
-  if (env.localNames) return 'any';
+const NONE: ReadonlySet<number> = new Set();
+
+/** OIDs of the types, other than the server's own, by which values come into a statement. */
+export function typesIn(raw: RawStatement, env: ResolveEnvironment): ReadonlySet<number> | 'any' {
+  // CREATE TABLE … AS EXECUTE.
+  if (raw.makes !== undefined && raw.effects.some(({ kind }) => kind === 'Execute')) return 'any';
+  const functions = [...raw.functions, ...raw.attributes.map((name) => ({ schema: null, name }))];
   const found = new Set<number>();
-  // What the string has defined has columns of types that its definitions come by.
-  for (const one of [raw, ...(env.earlier?.definitions ?? [])]) {
-    if (collectFrom(one, env, found) === 'any') return 'any';
+  for (const types of [
+    ...raw.relations.map((one) => ofRelation(one, env)),
+    ...raw.types.map((one) => ofType(one, env)),
+    ...functions.map((one) => ofFunction(one, env)),
+  ]) {
+    if (types === 'any') return 'any';
+    for (const type of types) found.add(type);
   }
   return found;
 }
 
-function collectFrom(raw: RawStatement, env: ResolveEnvironment, found: Set<number>): 'any' | null {
-  const { catalog, searchPath, overlay } = env;
-  const places = (schema: string | null) => (schema === null ? searchPath : [schema]);
-  const add = (types: readonly number[] = []) => {
-    for (const type of types) found.add(type);
-  };
-  for (const { schema, name } of raw.relations) {
-    const answer = overlay?.relations.get(nameKey(schema, name));
+function placesOf(schema: string | null, { searchPath }: ResolveEnvironment): readonly string[] {
+  return schema === null ? searchPath : [schema];
+}
+
+function ofRelation({ schema, name }: RawPlace, env: ResolveEnvironment): readonly number[] | 'any' {
+  const { catalog, overlay } = env;
+  for (const answer of answersOf(overlay?.relations, { schema, name }, env))
     if (answer != null && catalog.relation(answer.schema, name) === undefined) return 'any';
-    for (const place of places(schema)) add(catalog.typesHeld(place, name));
-  }
-  for (const type of raw.types) {
-    const { schema, name, oid } = type;
-    const answer = overlay?.types?.get(typeKey(type));
+  return placesOf(schema, env).flatMap((place) => catalog.typesHeld(place, name));
+}
+
+function ofType(type: RawType, env: ResolveEnvironment): readonly number[] | 'any' {
+  const { catalog, overlay } = env;
+  const { schema, name, oid } = type;
+  for (const answer of answersOf(overlay?.types, type, env))
     if (answer != null && answer !== 'plain' && catalog.userTypeByOid(answer.oid) === undefined) return 'any';
-    if (oid !== undefined) add(catalog.userTypeByOid(oid)?.holds);
-    else for (const place of places(schema)) add(catalog.userType(place, name)?.holds);
-  }
-  for (const { schema, name } of [...raw.functions, ...raw.attributes.map((name) => ({ schema: null, name }))]) {
-    const answer = overlay?.functions.get(nameKey(schema, name)) ?? [];
-    const known = places(schema).flatMap((place) => catalog.functions(place, name));
-    const returned = [...answer, ...known].flatMap((fn) => fn.returns);
-    add(returned.flatMap((type) => [type, ...(catalog.userTypeByOid(type)?.holds ?? [])]));
-  }
-  // CREATE TABLE … AS EXECUTE.
-  return raw.makes !== undefined && raw.effects.some(({ kind }) => kind === 'Execute') ? 'any' : null;
+  if (oid !== undefined) return catalog.userTypeByOid(oid)?.holds ?? [];
+  return placesOf(schema, env).flatMap((place) => catalog.userType(place, name)?.holds ?? []);
+}
+
+function ofFunction({ schema, name }: RawPlace, env: ResolveEnvironment): readonly number[] {
+  const { catalog, overlay } = env;
+  const answers = answersOf(overlay?.functions, { schema, name }, env).flatMap((fns) => fns ?? []);
+  const known = placesOf(schema, env).flatMap((place) => catalog.functions(place, name));
+  const returned = [...answers, ...known].flatMap((fn) => fn.returns);
+  return returned.flatMap((type) => [type, ...(catalog.userTypeByOid(type)?.holds ?? [])]);
 }
 
 /** Types whose input runs code, of which values of what the string has defined may be. */
 export function unsafeEarlier(env: ResolveEnvironment): readonly KnownType[] {
   const unsafe = env.catalog.unsafeTypes ?? [];
   if (unsafe.length === 0 || env.earlier == null) return [];
-  const present = new Set<number>();
-  const known = env.earlier.definitions.every((one) => collectFrom(one, env, present) !== 'any');
-  return known ? unsafe.filter(({ oid }) => present.has(oid)) : unsafe;
+  const { holds } = env.earlier;
+  return holds === 'any' ? unsafe : unsafe.filter(({ oid }) => holds.has(oid));
 }

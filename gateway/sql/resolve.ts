@@ -1,3 +1,4 @@
+import { askedAs, throughPath } from './asked.ts';
 import type { StatementClass } from './classes.ts';
 import { isUnforeseen, madeTemporary } from './earlier.ts';
 import type { Facts, FunctionUse, RawPlace, RawRelation, RawStatement, RelationUse } from './facts.ts';
@@ -10,7 +11,6 @@ import {
   nameKey,
   type Resolution,
   type ResolveEnvironment,
-  typeKey,
   type WrittenName,
   type WrittenType,
 } from './resolve-environment.ts';
@@ -19,7 +19,7 @@ import { follow } from './resolve-follow.ts';
 import { type Surroundings, surroundingsOf } from './resolve-links.ts';
 import { type Parameters, reachOf } from './resolve-reach.ts';
 import { sequencesOf } from './resolve-sequences.ts';
-import { hasOwnTypes } from './resolve-types.ts';
+import { hasOwnTypes, typesIn } from './resolve-types.ts';
 import { unforeseen } from './resolve-use.ts';
 
 /** What resolution has found so far. */
@@ -59,14 +59,13 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   resolveCalls(raw, env, found);
   const missing = [...around.wanted];
   if (env.partial !== true) {
-    const [relations, functions] = [distinct(found.askRelations), distinct(found.askFunctions)];
-    const types = distinct(found.askTypes);
+    const { askRelations: relations, askFunctions: functions, askTypes: types } = found;
     if (relations.length + functions.length + types.length > 0) return { kind: 'Ask', relations, functions, types };
     if (missing.length > 0) return { kind: 'Load', rules: missing };
   }
   return {
     kind: 'Facts',
-    facts: factsOf(raw, found),
+    facts: { ...factsOf(raw, found), ...(raw.makes === undefined ? {} : { holds: typesIn(raw, env) }) },
     missing,
     dependencies: {
       relations: [...around.relations],
@@ -76,11 +75,6 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
       ),
     },
   };
-}
-
-/** What is asked for twice would be answered twice. */
-function distinct<T extends WrittenType>(names: readonly T[]): readonly T[] {
-  return names.length < 2 ? names : [...new Map(names.map((name) => [typeKey(name), name])).values()];
 }
 
 function factsOf(raw: RawStatement, found: Found): Facts {
@@ -123,7 +117,7 @@ function resolveRelation(
   if (isCut(raw.name, env)) found.unknown.push(`the name ${raw.name}, which the server cuts in another encoding`);
   const known = findRelation(raw, env);
   if (known === undefined) {
-    found.askRelations.push({ schema: raw.schema, name: raw.name });
+    found.askRelations.push(...askedAs<WrittenName>({ schema: raw.schema, name: raw.name }, env));
     return;
   }
   if (known === null) return addNew(raw, env, found);
@@ -206,14 +200,18 @@ function findRelation(
     // One of that name may have been there before (IF NOT EXISTS).
     return answer === undefined || (answer !== null && isTemporary(answer.schema)) ? answer : made;
   }
-  if (answer !== undefined) return answer;
+  if (env.foreseen === true && schema === null)
+    return throughPath(raw, env, env.overlay?.relations, (place) => env.catalog.relation(place, name));
+  return answer === undefined ? sharedRelation(raw, env) : answer;
+}
+
+/** As the shared catalogue has it, if that can tell. */
+function sharedRelation({ schema, name }: RawPlace, env: ResolveEnvironment): KnownRelation | undefined {
   // Once the path has a temporary schema, only the session knows what is in it (test: "pg_temp in the path is asked").
-  const local = schema === null && env.searchPath.some(isTemporary);
-  if (!env.localNames && !local) {
-    for (const place of schema === null ? env.searchPath : [schema]) {
-      const known = env.catalog.relation(place, name);
-      if (known !== undefined) return known;
-    }
+  if (env.localNames || (schema === null && env.searchPath.some(isTemporary))) return undefined;
+  for (const place of schema === null ? env.searchPath : [schema]) {
+    const known = env.catalog.relation(place, name);
+    if (known !== undefined) return known;
   }
   return undefined;
 }

@@ -58,7 +58,7 @@ describe.each<PostgresMajor>([14, 18])('questions put to a session of PostgreSQL
       searchPath: ['evil', 'app', 'pg_catalog'],
     });
     const names = ['v', 't', 'nosuch'].map((name) => ({ schema: null, name }));
-    const answers = readRelations(await ask(RELATIONS_QUESTION, encodeNames(names)), () => undefined);
+    const answers = readRelations(await ask(RELATIONS_QUESTION, ...encodeNames(names)), () => undefined);
     expect(answers.get('\0nosuch')).toBeNull();
     const oids = [...answers.values()].flatMap((answer) =>
       answer !== null && 'needs' in answer ? [answer.needs] : [],
@@ -105,7 +105,7 @@ describe.each<PostgresMajor>([14, 18])('questions put to a session of PostgreSQL
       "SELECT oid::pg_catalog.text FROM pg_type WHERE typname::pg_catalog.text OPERATOR(pg_catalog.=) 'pair'",
     );
     const pair = Number(rows[0].oid);
-    const [row] = await ask(TYPES_QUESTION, encodeNames(names), encodeOids([pair, 99_999]));
+    const [row] = await ask(TYPES_QUESTION, ...encodeNames(names), encodeOids([pair, 99_999]));
     const told = [...readTypes(row!, [pair, 99_999])].map(([key, type]) => {
       if (type === null || type === 'plain') return [key, type];
       return [key, type.safe ? 'safe' : type.runs.map((fn) => `${fn.schema}.${fn.name}`).join()];
@@ -133,7 +133,7 @@ describe.each<PostgresMajor>([14, 18])('questions put to a session of PostgreSQL
     await client.query(`CREATE TEMP TABLE x (id int, a text); CREATE TEMP TABLE y (id int DEFAULT app.f());
       CREATE TEMP VIEW z AS SELECT * FROM app.t`);
     const names = ['x', 'y', 'z'].map((name) => ({ schema: null, name }));
-    const answers = readRelations(await ask(RELATIONS_QUESTION, encodeNames(names)), () => undefined);
+    const answers = readRelations(await ask(RELATIONS_QUESTION, ...encodeNames(names)), () => undefined);
     expect(answers.get('\0x')).toMatchObject({ kind: 'table', schema: expect.stringMatching(/^pg_temp_/) });
     const [y, z] = ['\0y', '\0z'].map((key) => answers.get(key) as { needs: number });
     const near = readSurroundings((await ask(SURROUNDINGS_QUESTION, encodeOids([y!.needs, z!.needs])))[0]!);

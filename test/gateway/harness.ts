@@ -126,6 +126,8 @@ export const DBA = policy('dbas', 'dba', 'app_rw', [rule('everything', { stateme
 
 export interface WorldOptions {
   readonly version?: PostgresMajor;
+  /** Whether the server offers TLS. */
+  readonly tls?: boolean;
   readonly change?: (document: ConfigDocument) => ConfigDocument;
   /** Contents of Secrets by `secret/key`, beside the roles' passwords. */
   readonly secrets?: Readonly<Record<string, string>>;
@@ -137,7 +139,7 @@ export interface WorldOptions {
 
 /** A gateway in front of a real PostgreSQL, with policies for an analyst and a DBA. */
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
-  const server = await startPostgres({ version: options.version ?? 18, initSql: SETUP });
+  const server = await startPostgres({ version: options.version ?? 18, tls: options.tls ?? false, initSql: SETUP });
   const directory = await mkdtemp(path.join(tmpdir(), 'postern-audit-'));
   const keys = await generateKeyPair('RS256');
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'RS256' };

@@ -68,6 +68,8 @@ const SETUP = `
   CREATE FUNCTION work.listed(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
   CREATE VIEW work.over AS SELECT * FROM base; CREATE TABLE work.watched (a int, b int);
   CREATE TRIGGER x BEFORE UPDATE OF a ON work.watched FOR EACH ROW EXECUTE FUNCTION unlisted();
+  CREATE DOMAIN secret.wrapped AS int CHECK (unlisted(value)); CREATE FUNCTION secret.hidden() RETURNS int LANGUAGE sql AS 'SELECT 1';
+  CREATE FUNCTION secret.hidden(orders) RETURNS int LANGUAGE sql AS 'SELECT 1'; GRANT USAGE ON SCHEMA secret TO PUBLIC;
   CREATE SCHEMA other AUTHORIZATION app_rw; CREATE FUNCTION other.listed(bigint) RETURNS int LANGUAGE sql AS 'SELECT 2';
   ALTER FUNCTION other.listed(bigint) OWNER TO app_rw; ALTER TYPE work.pair OWNER TO app_rw;
   DO $$ DECLARE r record; BEGIN FOR r IN SELECT oid::regclass::text AS n FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'p', 'v')
@@ -522,6 +524,49 @@ describe('a string of statements that is harmless', () => {
       await client.query('DROP TABLE IF EXISTS pg_temp.t, pg_temp.a, pg_temp.b, pg_temp.orders');
     }
     await client.end();
+  });
+
+  describe('a path that the string sets', () => {
+    test.each([
+      ['a relation', 'SELECT * FROM salaries'],
+      ['a relation that is emptied', 'TRUNCATE salaries'],
+      ['a type', "SELECT '1'::wrapped"],
+      ['a type written as a call', "SELECT wrapped('1')"],
+      ['a function', 'SELECT hidden()'],
+      ['a function written as an attribute', 'SELECT (o).hidden FROM orders o'],
+    ])('is not judged by what was found by another: %s', async (_, text) => {
+      const client = await world.connect('migrator');
+      // Nobody has it; that is asked of the server, and remembered.
+      await expect(client.query(text)).rejects.toMatchObject({ code: /^42(P01|704|883|703)$/ });
+      for (const path of ['public, secret', 'secret', 'nowhere, secret, public']) {
+        const whole = `SET search_path = ${path}; ${text}`;
+        await expect(client.query(whole), path).rejects.toMatchObject({ code: '42501', message: /AccessPolicy|rule/ });
+      }
+      await client.end();
+    });
+
+    test('finds the server’s own before what was asked for by its schema', async () => {
+      const client = await world.connect('narrow');
+      await expect(client.query('SELECT 1 FROM work.pg_authid')).rejects.toMatchObject({ code: '42P01' });
+      for (const path of ['work', 'work, public', 'pg_catalog, work'])
+        await expect(
+          client.query(`SET search_path = ${path}; SELECT rolpassword FROM pg_authid`),
+        ).rejects.toMatchObject({
+          code: '42501',
+          message: /^(?!permission denied).*pg_authid/,
+        });
+      await client.end();
+    });
+
+    test('may lack what is made, or not found there', async () => {
+      const client = await world.connect('migrator');
+      await client.query(
+        'SET search_path = work, public; DROP TABLE IF EXISTS made; CREATE TABLE made (a int); INSERT INTO made VALUES (1); SELECT a FROM made; DROP TABLE made',
+      );
+      const missing = 'SET search_path = work, public; SELECT * FROM nothing_of_that_name';
+      await expect(client.query(missing)).rejects.toMatchObject({ code: '42P01' });
+      await client.end();
+    });
   });
 
   test('what is refused says why, and what to do', async () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   encodeClose,
@@ -29,7 +30,7 @@ const ONE_DATABASE = {
   databases: ['analyst_ro'],
 };
 const COPIER = policy('copiers', 'copier', 'app_rw', [
-  rule('all', { statements: ['Select', 'Insert', 'CopyFrom', 'TempTable'], relations: ['public.*'] }),
+  rule('all', { statements: ['Select', 'Insert', 'CopyFrom', 'TempTable', 'Transaction'], relations: ['public.*'] }),
 ]);
 const DBA = policy('dbas', 'dba', 'app_rw', [rule('everything', { statements: ['Any'], relations: ['*.*'] })]);
 let world: World;
@@ -179,6 +180,39 @@ test('a CancelRequest with a key of 32 bytes (protocol 3.2) cancels, its first f
   await cancel(client.key);
   expect(await client.until('Z:I')).toContain('E:57014');
   client.socket.destroy();
+});
+
+describe('a cancel that comes while the gateway asks the server what a name means', () => {
+  const READ = 'SELECT * FROM scratch';
+  test.each([
+    ['a Query', [sql(READ)], 'I'],
+    ['a Query in a transaction', [sql(READ)], 'E'],
+    ['a Parse behind others', [parse('SELECT 1'), bind(), encodeExecute('', 0), parse(READ), encodeSync()], 'I'],
+  ])('%s: told as the server would, and the session goes on', async (_name, messages, state) => {
+    const client = await signIn(world, 'copier');
+    client.send(sql('CREATE TEMP TABLE scratch (n int)'));
+    await client.until('Z:I');
+    if (state === 'E') client.send(sql('BEGIN'));
+    if (state === 'E') await client.until('Z:T');
+    const locker = new pg.Client(world.server.connectionString());
+    await locker.connect();
+    await locker.query('BEGIN; LOCK pg_class IN ACCESS EXCLUSIVE MODE');
+    client.send(...messages);
+    const waits = async () =>
+      (await locker.query('SELECT 1 FROM pg_locks WHERE pid = $1 AND NOT granted', [client.processId])).rowCount;
+    await expect.poll(waits).toBe(1);
+    const socket = net.connect({ host: '127.0.0.1', port: world.port });
+    socket.write(encodeCancelRequest(client.processId, client.key));
+    socket.resume();
+    expect(await client.until(`Z:${state}`)).toMatch(new RegExp(`E:57014 Z:${state}$`));
+    await locker.query('ROLLBACK');
+    await locker.end();
+    if (state === 'E') client.send(sql('ROLLBACK'));
+    if (state === 'E') await client.until('Z:I');
+    client.send(sql(READ));
+    expect(await client.until('Z:I')).toBe('T C:SELECT_0 Z:I');
+    client.socket.destroy();
+  });
 });
 
 test('a FunctionCall that a rule allows runs, and is recorded like any statement', async () => {

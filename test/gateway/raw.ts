@@ -74,18 +74,10 @@ export const parse = (text: string, statement = '') =>
 export const bind = (portal = '', statement = '') =>
   encodeBind({ portal, statement, formats: [], parameters: [], resultFormats: [] });
 
-/** The start-up packet of a ServiceAccount for the database `postgres`. */
-function startup(name: string, parameters: Readonly<Record<string, string>> = {}): Buffer {
-  return encodeStartupMessage(
-    0,
-    new Map(Object.entries({ user: username(name), database: 'postgres', ...parameters })),
-  );
-}
-
-/** A raw client, signed in as a ServiceAccount. */
-export async function signIn(world: World, name: string): Promise<Raw> {
+/** A raw client, signed in to the database `postgres` as a ServiceAccount, with protocol 3.`minor`. */
+export async function signIn(world: World, name: string, minor = 0): Promise<Raw> {
   const client = new Raw(world.port);
-  client.send(startup(name));
+  client.send(encodeStartupMessage(minor, new Map(Object.entries({ user: username(name), database: 'postgres' }))));
   client.send(encodePassword(Buffer.from(await world.token(name))));
   await client.until('Z:I');
   return client;

@@ -277,11 +277,12 @@ function answer(text: string, parameters: readonly (Buffer | null)[]): Buffer[] 
   if (text === SETTINGS_QUESTION) {
     return [row('{pg_catalog,public}', 'reader', 'reader', 'on', 'UTF8', 'off', 'off', '0', 'false', 'false')];
   }
-  const asked = [...(parameters[0]?.toString() ?? '').matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((match) => match[1]!);
-  return asked.flatMap((schema, i) => {
-    if (i % 2 === 1) return [];
-    const name = asked[i + 1]!;
-    if (text === FUNCTIONS_QUESTION) return [row(schema, name, ...Array<null>(12).fill(null))];
-    return [row(schema, name, 'public', name, '16400', 'r', null)];
+  const [schemas, names] = parameters.map((parameter) =>
+    [...(parameter?.toString() ?? '').matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((match) => match[1]!),
+  );
+  return names!.map((name, i) => {
+    const schema = schemas![i]!;
+    if (text === FUNCTIONS_QUESTION) return row(schema, name, ...Array<null>(12).fill(null));
+    return row(schema, name, 'public', name, '16400', 'r', null);
   });
 }

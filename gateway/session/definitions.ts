@@ -7,7 +7,9 @@ const DEFINING = new Set(['Ddl', 'Code', 'TempTable', 'Link']);
 
 /** What the statements of a string define, one after the other. */
 export class Definitions implements Earlier {
-  readonly definitions: RawStatement[] = [];
+  readonly #types = new Set<number>();
+  holds: ReadonlySet<number> | 'any' = this.#types;
+  hidden = false;
   readonly relations = new Map<string, Set<Unforeseen>>();
   readonly temporary = new Set<string>();
   readonly #functions = new Set<string>();
@@ -16,7 +18,7 @@ export class Definitions implements Earlier {
   add(raw: RawStatement, facts: Facts | null): void {
     const { makes } = raw;
     if (makes === undefined) return;
-    this.definitions.push(raw);
+    this.#hold(facts?.holds ?? 'any');
     // It makes something run that nobody has looked into.
     const unforeseen = this.callsMade(raw) ? 'Reads' : makes.unforeseen;
     const creates = raw.relations.some((one) => one.creates);
@@ -34,7 +36,13 @@ export class Definitions implements Earlier {
   #define(name: string, unforeseen: Unforeseen | null): void {
     const known = this.relations.get(name) ?? new Set();
     if (unforeseen !== null) known.add(unforeseen);
+    if (unforeseen === 'Reads') this.hidden = true;
     this.relations.set(name, known);
+  }
+
+  #hold(types: ReadonlySet<number> | 'any'): void {
+    if (types === 'any') this.holds = 'any';
+    else if (this.holds !== 'any') for (const type of types) this.#types.add(type);
   }
 
   /** The statement names a function that the string makes, or one of that name. */
