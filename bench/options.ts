@@ -8,32 +8,14 @@ export interface Options {
   readonly clients: readonly number[];
   readonly scale: number;
   readonly idleSessions: number;
-  /** Whether the free memory is filled before. */
-  readonly fill: boolean;
   /** Names of the contenders to leave out. */
   readonly without: ReadonlySet<string>;
   /** Where the page goes; null: only print it. */
   readonly page: string | null;
 }
 
-const FULL = {
-  rounds: 3,
-  seconds: 6,
-  warmUp: 4,
-  clients: [1, 16, 64],
-  scale: 10,
-  idleSessions: 500,
-  fill: true,
-} as const;
-const QUICK = {
-  rounds: 1,
-  seconds: 3,
-  warmUp: 1,
-  clients: [1, 16, 64],
-  scale: 2,
-  idleSessions: 100,
-  fill: false,
-} as const;
+const FULL = { rounds: 5, seconds: 5, warmUp: 4, clients: [1, 16, 64], scale: 10, idleSessions: 500 } as const;
+const QUICK = { rounds: 1, seconds: 3, warmUp: 1, clients: [1, 16, 64], scale: 2, idleSessions: 100 } as const;
 
 /** Reads `--quick`, `--seconds=N`, `--rounds=N`, `--without=NAME,…`; a quick run never overwrites the page. */
 export function readOptions(args: readonly string[]): Options {

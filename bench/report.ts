@@ -15,8 +15,6 @@ export interface BulkRead {
 
 /** Everything one run measured. */
 export interface Results {
-  /** Of free memory that a file filled before. */
-  readonly cachedBytes: number;
   readonly machine: Machine;
   readonly options: Options;
   readonly samples: readonly Sample[];
@@ -51,13 +49,12 @@ export function renderPage(results: Results, date: Date): string {
   ].join('\n\n')}\n`;
 }
 
-function setup({ machine, options, cachedBytes }: Results, date: Date): string {
+function setup({ machine, options }: Results, date: Date): string {
   return [
     `- ${date.toISOString().slice(0, 10)}; ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.kernel}`,
     `- PostgreSQL 18 (fsync off) on loopback, pgbench ${machine.pgbench} (scale ${options.scale}), PgBouncer ${machine.pgbouncer} in session mode, Node ${machine.node}`,
     `- ${options.rounds} interleaved rounds of ${options.seconds} s each, after ${options.warmUp} s of each protocol; medians, of ratios those of each round. One fdatasync takes ${machine.fdatasyncMs.toFixed(2)} ms (median)`,
     '- The gateway decides every statement by two policies and writes its audit log; no TLS unless said.',
-    `- Before, a file filled ${(cachedBytes / 2 ** 30).toFixed(0)} GiB of free memory: a virtual machine would get it from its host only while logs are written`,
   ].join('\n');
 }
 

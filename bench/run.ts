@@ -10,7 +10,6 @@ import { decisionCosts } from './decisions.ts';
 import { inspectMachine } from './machine.ts';
 import { type IdleMemory, idleMemory, type WideValue, wideValue } from './memory.ts';
 import { readOptions } from './options.ts';
-import { fillPageCache } from './page-cache.ts';
 import { initialize, type Protocol, pgbench, type Sample, type Script } from './pgbench.ts';
 import { open, read } from './raw-read.ts';
 import { type BulkRead, type Results, renderPage } from './report.ts';
@@ -34,11 +33,9 @@ const postgres = await startPostgres({
     GRANT CREATE ON SCHEMA public TO bench; CREATE SCHEMA reporting`,
 });
 const contenders: Contender[] = [];
-const pageCache = options.fill ? await fillPageCache() : null;
 try {
   await measure(postgres);
 } finally {
-  await pageCache?.release();
   for (const contender of contenders) await contender.stop();
   await postgres.stop();
 }
@@ -69,16 +66,7 @@ async function measure(server: Postgres): Promise<void> {
   const beside = contenders.filter(({ name }) => !['pgbouncer', 'direct'].includes(name));
   samples.push(...(await extras(beside)));
   const decisions = await decisionCosts();
-  await publish({
-    machine: await inspectMachine(),
-    cachedBytes: pageCache?.bytes ?? 0,
-    options,
-    samples,
-    bulk,
-    wide,
-    idle,
-    decisions,
-  });
+  await publish({ machine: await inspectMachine(), options, samples, bulk, wide, idle, decisions });
 }
 
 async function start(name: string, make: () => Promise<Contender>): Promise<void> {

@@ -16,8 +16,8 @@ export interface Around extends Surroundings {
   /** A statement earlier in this string makes functions, or what calls them. */
   readonly codeMade: boolean;
   /**
-   * Grows with the string. Relations that went away earlier in this string, and may have hidden others: name and schema; null: not one schema
-   * alone, or not known.
+   * Relations that went away earlier in this string, and may have hidden others: name and schema; null: not one schema
+   * alone, or not known. Grows with the string.
    */
   readonly gone: Map<string, string | null>;
 }
