@@ -239,9 +239,6 @@ function readDifferently(s: Surroundings, raw: RawStatement): (Decision & { verd
   return null;
 }
 
-/** Schemas of a search_path under which names are understood in the string that sets it. */
-const MOST_PLACES = 32;
-
 /** Server encodings under which names are folded byte by byte, as the locale says. */
 const SINGLE_BYTE = /^(?:LATIN|WIN|KOI8|ISO_8859|SQL_ASCII)/;
 
@@ -269,6 +266,9 @@ type Resolved =
   | { readonly kind: 'Facts'; readonly facts: Facts }
   | { readonly kind: 'Wait'; readonly need: Need }
   | { readonly kind: 'Refused'; readonly decision: Decision & { verdict: 'Deny' } };
+
+/** Schemas of a search_path under which names are understood in the string that sets it. */
+const MOST_PLACES = 32;
 
 function resolveNames(s: Surroundings, raw: RawStatement): Resolved {
   if (!needsNames(raw)) return { kind: 'Facts', facts: factsWithoutNames(raw) };

@@ -219,17 +219,9 @@ function questionFailed(s: SessionState, head: Reply, code: string, message: str
   else question!.failed(message);
   if (question!.alone) return;
   // The question stood in the client's pipeline, which the server has given up now.
-  s.port.toClient(
-    encodeRefusal(
-      isCancel
-        ? { code, message }
-        : {
-            code: SQLSTATE.denied,
-            message: 'what the names in the statement mean could not be asked of the server, so it is not run',
-            detail: message,
-          },
-    ),
-  );
+  const unasked = 'what the names in the statement mean could not be asked of the server, so it is not run';
+  const refusal = isCancel ? { code, message } : { code: SQLSTATE.denied, message: unasked, detail: message };
+  s.port.toClient(encodeRefusal(refusal));
 }
 
 interface Failure {

@@ -67,7 +67,8 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
     else use([known], found);
     return;
   }
-  const asked = answerFor(raw, env) !== undefined;
+  const answer = answerFor(raw, env);
+  const asked = answer !== undefined;
   // With definitions of its own under way, only the session knows all overloads (test: "an overload of one's own").
   if (env.localNames && !asked) {
     askFunction(raw, env, found);
@@ -75,7 +76,7 @@ function resolveFunction(raw: RawFunction, env: ResolveEnvironment, found: Found
   }
   const candidates = byExactTypes(
     raw,
-    functionsOf(raw, env).filter((fn) => takes(fn, raw.args)),
+    functionsOf(raw, env, answer).filter((fn) => takes(fn, raw.args)),
     env,
   );
   use(candidates, found);
@@ -107,12 +108,14 @@ const empty = { candidates: [], called: [] } as const;
 
 /** A column of that name may be meant as well; where a user function could be, a rule must allow it. */
 function resolveAttribute(name: string, env: ResolveEnvironment, found: Found): void {
+  const written = { schema: null, name };
+  const answer = answerFor(written, env);
   // Test: "a function of one’s own, called as an attribute".
-  if (env.localNames && answerFor({ schema: null, name }, env) === undefined) {
-    askFunction({ schema: null, name }, env, found);
+  if (env.localNames && answer === undefined) {
+    askFunction(written, env, found);
     return;
   }
-  const candidates = functionsOf({ schema: null, name }, env).filter((fn) => takes(fn, 1));
+  const candidates = functionsOf(written, env, answer).filter((fn) => takes(fn, 1));
   use(candidates, found);
 }
 
@@ -139,13 +142,16 @@ export function functionUse(functions: readonly KnownFunction[]): FunctionUse {
 
 /** The session's answer; undefined: not all of it has been asked. */
 function answerFor(name: WrittenName, env: ResolveEnvironment): readonly KnownFunction[] | undefined {
-  const answers = answersOf(env.overlay?.functions, { schema: name.schema, name: name.name }, env);
+  const answers = answersOf(env.overlay?.functions, name, env);
   return answers.includes(undefined) ? undefined : answers.flatMap((fns) => fns ?? []);
 }
 
 /** Every function that the call may mean: overloads win by exact type wherever they stand in the path. */
-function functionsOf(raw: Pick<RawFunction, 'schema' | 'name'>, env: ResolveEnvironment): readonly KnownFunction[] {
-  const answer = answerFor(raw, env);
+function functionsOf(
+  raw: WrittenName,
+  env: ResolveEnvironment,
+  answer: readonly KnownFunction[] | undefined,
+): readonly KnownFunction[] {
   if (raw.schema !== null) return joined(answer, env.catalog.functions(raw.schema, raw.name));
   let all = answer ?? NONE;
   for (const place of env.searchPath) all = joined(all, env.catalog.functions(place, raw.name));

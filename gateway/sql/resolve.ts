@@ -65,7 +65,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   }
   return {
     kind: 'Facts',
-    facts: { ...factsOf(raw, found), ...(raw.makes === undefined ? {} : { holds: typesIn(raw, env) }) },
+    facts: factsOf(raw, env, found),
     missing,
     dependencies: {
       relations: [...around.relations],
@@ -77,7 +77,7 @@ export function resolve(raw: RawStatement, env: ResolveEnvironment): Resolution 
   };
 }
 
-function factsOf(raw: RawStatement, found: Found): Facts {
+function factsOf(raw: RawStatement, env: ResolveEnvironment, found: Found): Facts {
   const { settings, readOnly } = raw;
   // DROP TABLE and the like of temporary objects alone define nothing that others see.
   const ownOnly = raw.primary === 'Ddl' && found.temporary > 0 && found.temporary === raw.relations.length;
@@ -93,6 +93,7 @@ function factsOf(raw: RawStatement, found: Found): Facts {
     unknown,
     // What a user function does is not known here.
     readOnly: readOnly && !found.writes && functions.length === 0,
+    ...(raw.makes === undefined ? {} : { holds: typesIn(raw, env) }),
   };
 }
 

@@ -558,6 +558,23 @@ describe('a string of statements that is harmless', () => {
       await client.end();
     });
 
+    test('may name 32 schemas', async () => {
+      const schemas = Array.from({ length: 40 }, (_, i) => `place${i}`);
+      const made = schemas.map((one) => `CREATE SCHEMA ${one}; GRANT USAGE ON SCHEMA ${one} TO PUBLIC`);
+      await world.server.query(made.join(';'));
+      const client = await world.connect('migrator');
+      // With pg_catalog and public.
+      const read = (count: number) =>
+        client.query(`SET search_path = ${schemas.slice(0, count - 2).join()}, public; SELECT a FROM base`).then(
+          () => null,
+          (error: Error) => error.message,
+        );
+      // As soon as the catalogue has been read anew.
+      await expect.poll(() => read(33)).toMatch(/long search_path/);
+      expect(await read(32)).toBeNull();
+      await client.end();
+    });
+
     test('may lack what is made, or not found there', async () => {
       const client = await world.connect('migrator');
       await client.query(
