@@ -18,6 +18,8 @@ export interface Bench {
   readonly log: readonly string[];
   /** Moves the clock, in milliseconds. */
   advance(by: number): void;
+  /** Stops the clock at a moment, in milliseconds since 1970. */
+  stopAt(moment: number): void;
 }
 
 /** An issuer entry as the configuration document has it. */
@@ -37,6 +39,7 @@ export function oidc(url: string, changes: Partial<OidcIssuer> = {}): OidcIssuer
 export function createBench(issuers: readonly Issuer[], secrets: Readonly<Record<string, string>> = {}): Bench {
   const log: string[] = [];
   let offset = 0;
+  let stopped: number | undefined;
   const write = (fields: object, message: string): void => {
     log.push(JSON.stringify({ ...fields, message }));
   };
@@ -49,7 +52,7 @@ export function createBench(issuers: readonly Issuer[], secrets: Readonly<Record
         return value === undefined ? undefined : Buffer.from(value);
       },
     },
-    now: () => Date.now() + offset,
+    now: () => stopped ?? Date.now() + offset,
     log: { info: write, warn: write },
   });
   const verify = async (token: string): Promise<AuthenticationResult> => {
@@ -73,6 +76,9 @@ export function createBench(issuers: readonly Issuer[], secrets: Readonly<Record
     log,
     advance(by) {
       offset += by;
+    },
+    stopAt(moment) {
+      stopped = moment;
     },
   };
 }
