@@ -47,20 +47,22 @@ export function followPolicies(
   let seen: Revision | null = null;
   let until = 0;
   let inForce!: PoliciesInForce;
+  const follow = (revision: Revision, now: number): void => {
+    const { policies } = revision.document;
+    const selected = selectPolicies(policies, principal.identity, principal.database, now);
+    const effective = effectivePolicies(selected, principal.role);
+    seen = revision;
+    until = Math.min(
+      ...policies.map(({ expiresAt }) =>
+        expiresAt !== null && expiresAt > now ? expiresAt : Number.POSITIVE_INFINITY,
+      ),
+    );
+    inForce = { effective, revision: revision.revision, timed: selected.some(({ window }) => window !== null) };
+  };
+  // Asked several times for each statement: it captures nothing that would have to be allocated each time.
   return (now) => {
     const revision = shared.revision();
-    if (revision !== seen || now >= until) {
-      const { policies } = revision.document;
-      const selected = selectPolicies(policies, principal.identity, principal.database, now);
-      const effective = effectivePolicies(selected, principal.role);
-      seen = revision;
-      until = Math.min(
-        ...policies.map(({ expiresAt }) =>
-          expiresAt !== null && expiresAt > now ? expiresAt : Number.POSITIVE_INFINITY,
-        ),
-      );
-      inForce = { effective, revision: revision.revision, timed: selected.some(({ window }) => window !== null) };
-    }
+    if (revision !== seen || now >= until) follow(revision, now);
     return inForce;
   };
 }

@@ -37,8 +37,9 @@ export class LineBuffer {
         this.#bytes.set(uid, at);
         at = this.#integer(index, at + uid.length);
       } else if (typeof part === 'number') at = this.#number(part, at);
-      else if (typeof part === 'string') at += this.#bytes.write(part, at, 'utf8');
-      else {
+      else if (typeof part === 'string') {
+        if (part !== '') at += this.#bytes.write(part, at, 'utf8');
+      } else {
         this.#bytes.set(part, at);
         at += part.length;
       }

@@ -139,7 +139,9 @@ export class Pump implements SessionPort {
 
   toServer(bytes: Bytes, reply: Reply | null): void {
     if (!this.#recorded && !this.#settling) return this.#toServer.push(bytes);
-    this.#staged.push({ bytes, reply });
+    // A list that begins with its first is no larger than it needs to be: there is hardly ever a second.
+    if (this.#staged.length === 0) this.#staged = [{ bytes, reply }];
+    else this.#staged.push({ bytes, reply });
     this.#stagedBytes += bytes.length;
   }
 

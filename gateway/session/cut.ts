@@ -10,16 +10,17 @@ import type { SessionState } from './state.ts';
  * server's state true: an open transaction is made to fail first, and what has been committed is never called failed.
  */
 
-/** How many more rows a result may have, and what the client is told beyond them. */
+/** How many more rows a result may have. */
 interface Room {
   readonly rows: number;
-  readonly refusal: () => Refusal;
+  /** The limit of the session that leaves no more; null: that of the day does. */
+  readonly limit: number | null;
 }
 
 /** Relays rows of the result at the head; starts a cut where a limit is reached. */
 export function relayRows(s: SessionState, head: Reply, step: Step): void {
   const running = head.running[head.at];
-  const room = running === undefined || running.metered === false ? null : roomFor(s, running);
+  const room = running === undefined || running.metered === false ? null : roomFor(s, running.rows);
   // Never from the middle of a result, and so perhaps of a row, on: limits that come then count for the next one.
   // Test: "limits that come in the middle of a result".
   if (running !== undefined) running.metered ??= room !== null;
@@ -34,7 +35,9 @@ export function relayRows(s: SessionState, head: Reply, step: Step): void {
   const { started, pass } = s.rows.feed(raw, allowed);
   if (pass > 0) s.port.toClient(raw.subarray(0, pass));
   noteRelayed(s, running, Math.min(started, allowed), pass);
-  if (started > allowed && head.cut === null && room !== null) startCut(s, head, room.refusal());
+  if (started > allowed && head.cut === null && room !== null) {
+    startCut(s, head, room.limit === null ? usedUp(s) : tooManyRows(room.limit));
+  }
 }
 
 function noteRelayed(s: SessionState, running: Running, rows: number, bytes: number): void {
@@ -43,19 +46,19 @@ function noteRelayed(s: SessionState, running: Running, rows: number, bytes: num
   s.env.usage.addResult(s.now, rows, bytes);
 }
 
-/** The least room that a limit leaves; null: there is none. */
-function roomFor(s: SessionState, running: Running): Room | null {
+/** The least room that a limit leaves for a result of which so many rows were relayed; null: there is none. */
+function roomFor(s: SessionState, relayed: number): Room | null {
   const limit = s.env.policies(s.now).effective.session.rows;
-  const perResult = limit === null ? null : Math.max(0, limit - running.rows);
+  const perResult = limit === null ? null : Math.max(0, limit - relayed);
   const today = s.env.usage.allowance(s.now);
   const left = today === null ? null : today.bytes === 0 ? 0 : (today.rows ?? Number.POSITIVE_INFINITY);
-  if (left !== null && (perResult === null || left < perResult)) return { rows: left, refusal: () => usedUp(s) };
-  return perResult === null ? null : { rows: perResult, refusal: () => tooManyRows(limit!) };
+  if (left !== null && (perResult === null || left < perResult)) return { rows: left, limit: null };
+  return perResult === null ? null : { rows: perResult, limit };
 }
 
 /** Whether a limit holds for rows of results. */
 export function isLimited(s: SessionState): boolean {
-  return s.env.policies(s.now).effective.session.rows !== null || s.env.usage.allowance(s.now) !== null;
+  return roomFor(s, 0) !== null;
 }
 
 function tooManyRows(limit: number): Refusal {

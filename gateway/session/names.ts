@@ -59,9 +59,26 @@ export interface Running {
   ended: boolean;
 }
 
+/** What names mean; undefined: as if the name were not there. */
+type Table<V> = Map<string, V | undefined>;
+
+/**
+ * Takes a name out. The unnamed portal goes and comes back with each statement that is run: its place stays, as a Map
+ * makes itself anew when it becomes empty.
+ */
+function drop(table: Table<unknown>, key: string): void {
+  if (key === '') table.set(key, undefined);
+  else table.delete(key);
+}
+
+/** What is there, in the order in which it was made. */
+function entries<V>(table: Table<V>): [string, V][] {
+  return [...table].filter((entry): entry is [string, V] => entry[1] !== undefined);
+}
+
 /** One change of a name, which the server may yet fail or skip. */
 export interface Undo {
-  readonly names: Map<string, PreparedStatement> | Map<string, Portal>;
+  readonly names: Table<PreparedStatement> | Table<Portal>;
   readonly key: string;
   /** What the name meant before it. */
   before: PreparedStatement | Portal | undefined;
@@ -117,12 +134,12 @@ export function sqlName(name: string): string {
  * name with another content than the server's.
  */
 export class Names {
-  readonly statements = new Map<string, PreparedStatement>();
-  readonly portals = new Map<string, Portal>();
+  readonly statements: Table<PreparedStatement> = new Map();
+  readonly portals: Table<Portal> = new Map();
   readonly #progress: Progress;
   /** The last change of each name that was changed since the server owed nothing. */
-  readonly #changedStatements = new Map<string, Undo>();
-  readonly #changedPortals = new Map<string, Undo>();
+  readonly #changedStatements: Table<Undo> = new Map();
+  readonly #changedPortals: Table<Undo> = new Map();
 
   /** How often something ran that may have changed any name. */
   #doubts = 0;
@@ -141,7 +158,8 @@ export class Names {
   /** Temporary relations of these names come before others from now on. */
   hide(hidden: ReadonlySet<string>): void {
     if (hidden.size === 0) return;
-    for (const statement of [...this.statements.values(), ...[...this.portals.values()].map((one) => one.statement)]) {
+    const opened = entries(this.portals).map(([, portal]) => portal.statement);
+    for (const statement of [...entries(this.statements).map(([, one]) => one), ...opened]) {
       const named = statement.raw?.relations ?? [];
       if (named.some(({ schema, name }) => schema === null && hidden.has(name))) statement.overtaken = true;
     }
@@ -160,7 +178,7 @@ export class Names {
     if (this.#held < MOST_HELD) return false;
     if (this.#progress.length === 0) {
       const all = [...this.statements.values(), ...this.portals.values()];
-      this.#held = all.reduce((sum, value) => sum + weightOf(value), 0);
+      this.#held = all.reduce<number>((sum, value) => sum + weightOf(value), 0);
     }
     return this.#held >= MOST_HELD;
   }
@@ -189,8 +207,9 @@ export class Names {
   /** Everything has been answered: no name is uncertain. */
   settled(): void {
     // Emptying a map that is empty costs as much as filling it.
-    if (this.#changedStatements.size > 0) this.#changedStatements.clear();
-    if (this.#changedPortals.size > 0) this.#changedPortals.clear();
+    for (const changed of [this.#changedStatements, this.#changedPortals])
+      if (changed.size > (changed.has('') ? 1 : 0)) changed.clear();
+      else if (changed.get('') !== undefined) changed.set('', undefined);
   }
 
   /**
@@ -204,7 +223,7 @@ export class Names {
       change.previous = null;
       if (change.next !== null) change.next.previous = null;
       const changed = this.#changed(change.names);
-      if (changed.get(change.key) === change) changed.delete(change.key);
+      if (changed.get(change.key) === change) drop(changed, change.key);
     }
   }
 
@@ -214,28 +233,27 @@ export class Names {
 
   /** Every statement goes (DEALLOCATE ALL, DISCARD ALL). */
   clearStatements(): Undo[] {
-    return [...this.statements.keys()].map((key) => this.setStatement(key, undefined));
+    return entries(this.statements).map(([key]) => this.setStatement(key, undefined));
   }
 
   clearPortals(): Undo[] {
-    return [...this.portals.keys()].map((key) => this.setPortal(key, undefined));
+    return entries(this.portals).map(([key]) => this.setPortal(key, undefined));
   }
 
   /** The transaction ended: its portals without hold are gone. Returns what they were still running. */
   endTransaction(): Running[] {
-    if (this.portals.size === 0) return [];
     const left: Running[] = [];
     for (const [key, portal] of this.portals) {
       // What is already on its way belongs to the next transaction.
-      if (portal.held || !this.#progress.isOver(portal.mark)) continue;
-      this.portals.delete(key);
+      if (portal === undefined || portal.held || !this.#progress.isOver(portal.mark)) continue;
+      drop(this.portals, key);
       this.#held -= weightOf(portal);
       if (portal.running !== null && !portal.running.ended) left.push(portal.running);
     }
     return left;
   }
 
-  #changed(names: Undo['names']): Map<string, Undo> {
+  #changed(names: Undo['names']): Table<Undo> {
     return names === this.statements ? this.#changedStatements : this.#changedPortals;
   }
 
@@ -251,20 +269,20 @@ export class Names {
       next.previous = previous;
       return;
     }
-    if (before === undefined) names.delete(key);
-    else (names as Map<string, unknown>).set(key, before);
-    if (previous === null) this.#changed(names).delete(key);
+    if (before === undefined) drop(names, key);
+    else (names as Table<unknown>).set(key, before);
+    if (previous === null) drop(this.#changed(names), key);
     else this.#changed(names).set(key, previous);
   }
 
-  #change<V extends PreparedStatement | Portal>(table: Map<string, V>, key: string, value: V | undefined): Undo {
+  #change<V extends PreparedStatement | Portal>(table: Table<V>, key: string, value: V | undefined): Undo {
     const names = table as Undo['names'];
     const changed = this.#changed(names);
     const previous = changed.get(key) ?? null;
     const undo: Undo = { names, key, before: table.get(key), previous, next: null, mark: this.#progress.sent };
     if (previous !== null) previous.next = undo;
     this.#held += weightOf(value);
-    if (value === undefined) table.delete(key);
+    if (value === undefined) drop(table, key);
     else {
       // No code can give away the unnamed ones.
       value.made = key === '' ? Number.POSITIVE_INFINITY : this.#doubts;

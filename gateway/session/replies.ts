@@ -119,7 +119,12 @@ export class ReplyQueue implements Progress {
 
   push(item: Reply): void {
     if (isBoundary(item)) this.#sent += 1;
-    if (item.kind !== 'CopyEnd' || this.length > 0) this.#items.push(item);
+    if (this.length > 0) this.#items.push(item);
+    else if (item.kind !== 'CopyEnd') {
+      // A list that begins with its first is no larger than it needs to be: there is hardly ever a second.
+      this.#items = [item];
+      this.#head = 0;
+    }
   }
 
   /** What the next server message belongs to. */

@@ -216,7 +216,7 @@ export class Session {
       for (const one of running) s.finish(one, 'Unknown');
       for (const changes of [undo, ...running.map((one) => one.undo)]) abandonReplaced(s, changes);
     }
-    for (const { running } of s.names.portals.values()) if (running !== null) s.finish(running, 'Abandoned');
+    for (const portal of s.names.portals.values()) if (portal?.running != null) s.finish(portal.running, 'Abandoned');
   }
 
   #time(now: number, at: number): void {

@@ -79,11 +79,23 @@ export function encodeBackendKeyData({ processId, secretKey }: BackendKeyData): 
   return new Writer(BACKEND.BackendKeyData).int32(processId).bytes(secretKey).finish();
 }
 
+/** Bodies seen last, by their length: the same few tags come again and again, and comparing takes less time than decoding. */
+const TAGS: { readonly body: Buffer; readonly message: { readonly tag: string } }[] = [];
+const LONGEST_KEPT = 32;
+
 export function decodeCommandComplete(body: Buffer): { readonly tag: string } {
+  const known = TAGS[body.length];
+  if (known !== undefined && startsWith(body, known.body)) return known.message;
   const cursor = new Cursor('CommandComplete', body);
-  const tag = cursor.name();
+  const message = { tag: cursor.name() };
   cursor.end();
-  return { tag };
+  if (body.length < LONGEST_KEPT) TAGS[body.length] = { body: Buffer.from(body), message };
+  return message;
+}
+
+function startsWith(body: Buffer, bytes: Buffer): boolean {
+  for (let i = 0; i < bytes.length; i += 1) if (body[i] !== bytes[i]) return false;
+  return true;
 }
 
 export function encodeCommandComplete(tag: string): Buffer {

@@ -77,8 +77,10 @@ export class Cursor {
   /** A count word and that many fields. */
   list<T>(read: () => T): T[] {
     const count = this.uint16();
-    const items: T[] = [];
-    for (let index = 0; index < count; index += 1) items.push(read());
+    if (count === 0) return [];
+    // One is what there is most often: a list that grows from nothing has room for seventeen.
+    const items = [read()];
+    while (items.length < count) items.push(read());
     return items;
   }
 
