@@ -25,9 +25,8 @@ export function observeSession(metrics: Metrics, tracing: Tracing, context: Sess
         const { statement, protocol, decision, facts } = record;
         const operation = facts?.primary ?? 'Unknown';
         count(decision, operation, protocol);
-        if (traced.size >= MAX_TRACED) return;
-        const span = session.statement({ statement, protocol, operation, verdict: decision.verdict });
-        if (span !== null) traced.set(statement, span);
+        if (session.statement === null || traced.size >= MAX_TRACED) return;
+        traced.set(statement, session.statement({ statement, protocol, operation, verdict: decision.verdict }));
       } else if (record.kind === 'outcome') {
         if (record.status !== 'Denied') metrics.statementDuration.observe(record.duration / 1000);
         if (traced.size === 0) return;

@@ -39,7 +39,10 @@ export class Pump implements SessionPort {
   #staged: StagedUnit[] = [];
   /** Bytes of those, and of the ones whose records are being written. */
   #stagedBytes = 0;
+  /** Those whose records are being written. */
+  #written: readonly StagedUnit[] = [];
   #settling = false;
+  readonly #onSettled = (error: Error | null) => this.#guard(this.#settled, error);
   #recorded = false;
   #ended = false;
   #clientHalfClosed = false;
@@ -78,7 +81,7 @@ export class Pump implements SessionPort {
       maxLength: () => MAX_MESSAGE,
     });
     this.#session = new Session(
-      options.environment(() => this.#guard(() => this.#wake())),
+      options.environment(() => this.#guard(this.#wake, undefined)),
       this,
       options.reported,
     );
@@ -89,18 +92,18 @@ export class Pump implements SessionPort {
     const { client, server } = this.#o;
     client.pause();
     server.pause();
-    client.on('data', (chunk: Buffer) => this.#guard(() => this.#onClientData(chunk)));
-    client.on('end', () => this.#guard(() => this.#onClientEnd()));
+    client.on('data', (chunk: Buffer) => this.#guard(this.#onClientData, chunk));
+    client.on('end', () => this.#guard(this.#onClientEnd, undefined));
     client.on('error', () => this.#onClientGone());
     client.on('close', () => this.#onClientGone());
     client.on('drain', () => this.#flow());
-    server.on('data', (chunk: Buffer) => this.#guard(() => this.#onServerData(chunk)));
+    server.on('data', (chunk: Buffer) => this.#guard(this.#onServerData, chunk));
     server.on('error', () => this.#onServerGone());
     server.on('close', () => this.#onServerGone());
     server.on('end', () => this.#onServerGone());
     server.on('drain', () => this.#flow());
-    if (this.#o.serverRest.length > 0) this.#guard(() => this.#onServerData(this.#o.serverRest));
-    if (this.#o.clientRest.length > 0) this.#guard(() => this.#onClientData(this.#o.clientRest));
+    if (this.#o.serverRest.length > 0) this.#guard(this.#onServerData, this.#o.serverRest);
+    if (this.#o.clientRest.length > 0) this.#guard(this.#onClientData, this.#o.clientRest);
     this.#flow();
   }
 
@@ -163,7 +166,7 @@ export class Pump implements SessionPort {
     this.#guard(() => {
       cancelled = this.#session.cancelWaiting(this.#o.now(), performance.now());
       if (cancelled) this.#afterTurn();
-    });
+    }, undefined);
     return cancelled;
   }
 
@@ -174,7 +177,7 @@ export class Pump implements SessionPort {
       this.#guard(() => {
         this.#readClient(performance.now());
         this.#afterTurn();
-      });
+      }, undefined);
     });
   }
 
@@ -188,7 +191,7 @@ export class Pump implements SessionPort {
       this.#guard(() => {
         this.#session.catalogRefreshed(this.#o.now(), performance.now());
         this.#afterTurn();
-      }),
+      }, undefined),
     );
   }
 
@@ -320,12 +323,14 @@ export class Pump implements SessionPort {
   #settle(): void {
     this.#recorded = false;
     this.#settling = true;
-    const units = this.#staged;
+    this.#written = this.#staged;
     this.#staged = [];
-    this.#o.audit.settle((error) => this.#guard(() => this.#settled(units, error)));
+    this.#o.audit.settle(this.#onSettled);
   }
 
-  #settled(units: readonly StagedUnit[], error: Error | null): void {
+  #settled(error: Error | null): void {
+    const units = this.#written;
+    this.#written = [];
     this.#settling = false;
     if (this.#ended) return;
     if (error === null) {
@@ -376,10 +381,11 @@ export class Pump implements SessionPort {
     this.#serverFlows = serverMay;
   }
 
-  #guard(turn: () => void): void {
+  /** A method and its argument: each closure would be allocated anew, twice for each statement. */
+  #guard<T>(turn: (this: Pump, value: T) => void, value: T): void {
     if (this.#ended) return;
     try {
-      turn();
+      turn.call(this, value);
     } catch (error) {
       if (error instanceof ProtocolError)
         return this.terminate('ProtocolViolation', { code: error.sqlstate, message: error.message });

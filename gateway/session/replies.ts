@@ -152,11 +152,6 @@ export class ReplyQueue implements Progress {
   /** Puts in the place of a run at the head the messages of which an answer is still awaited. */
   unfold(): void {
     const { parts, awaited, undo, running } = this.#items[this.#head]!;
-    // All has been answered but the Sync, nearly always: the rest below takes longer.
-    if (awaited === parts.length - 1) {
-      this.#items[this.#head] = reply(parts[awaited]!);
-      return;
-    }
     const left = parts.slice(awaited).map((kind) => {
       if (kind === 'Bind') return reply(kind, undo, running);
       return kind === 'Execute' ? reply(kind, NOTHING, running) : reply(kind);

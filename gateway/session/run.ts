@@ -98,6 +98,10 @@ export function answerRun(s: SessionState, head: Reply, step: Step): boolean {
       relayPart(s, head, step);
       s.finish(head.running[0]!, 'Completed', null, decodeCommandComplete(step.body).tag);
       return true;
+    case BACKEND.ReadyForQuery:
+      // What ends a Sync ends this.
+      if (isAwaited(head, 'Sync')) return false;
+      break;
   }
   return unfold(s);
 }

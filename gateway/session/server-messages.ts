@@ -72,7 +72,7 @@ const DESCRIBED: readonly ReplyKind[] = ['Query', 'DescribeStatement', 'Describe
 const STATEMENT: readonly ReplyKind[] = ['DescribeStatement'];
 const RUN: readonly ReplyKind[] = ['Query', 'Execute'];
 const EXECUTED: readonly ReplyKind[] = ['Execute'];
-const ENDED: readonly ReplyKind[] = ['Query', 'Sync', 'FunctionCall'];
+const ENDED: readonly ReplyKind[] = ['Query', 'Sync', 'FunctionCall', 'Run'];
 const NAMED = { Parse: ['Parse'], Bind: ['Bind'], Close: ['Close'] } as const;
 
 function expect(s: SessionState, kinds: readonly ReplyKind[]): Reply {

@@ -16,7 +16,7 @@ export interface StatementSpan {
 
 export interface SessionSpan {
   /** null: nobody traces. */
-  statement(statement: TracedStatement): StatementSpan | null;
+  readonly statement: ((statement: TracedStatement) => StatementSpan) | null;
   end(reason: SessionEndReason): void;
 }
 
@@ -26,7 +26,7 @@ export interface Tracing {
   shutdown(): Promise<void>;
 }
 
-const NO_SESSION: SessionSpan = { statement: () => null, end() {} };
+const NO_SESSION: SessionSpan = { statement: null, end() {} };
 const NO_TRACING: Tracing = { session: () => NO_SESSION, shutdown: () => Promise.resolve() };
 
 /** Spans over OTLP/HTTP; without an endpoint an object that does nothing, and no memory for the SDK (20 MiB). */

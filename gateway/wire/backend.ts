@@ -111,7 +111,7 @@ export interface CopyResponse {
 export function decodeCopyResponse(body: Buffer): CopyResponse {
   const cursor = new Cursor('CopyResponse', body);
   const format = cursor.uint8();
-  const columnFormats = cursor.list(() => cursor.uint16());
+  const columnFormats = cursor.formats();
   cursor.end();
   return { format, columnFormats };
 }
@@ -127,7 +127,7 @@ export function encodeCopyResponse(
 /** Values are views on the body. */
 export function decodeDataRow(body: Buffer): { readonly values: readonly (Buffer | null)[] } {
   const cursor = new Cursor('DataRow', body);
-  const values = cursor.list(() => cursor.value());
+  const values = cursor.values();
   cursor.end();
   return { values };
 }

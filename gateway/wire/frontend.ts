@@ -146,9 +146,9 @@ export function decodeBind(body: Buffer): Bind {
   const cursor = new Cursor('Bind', body);
   const portal = cursor.name();
   const statement = cursor.name();
-  const formats = cursor.list(() => cursor.uint16());
-  const parameters = cursor.list(() => cursor.value());
-  const resultFormats = cursor.list(() => cursor.uint16());
+  const formats = cursor.formats();
+  const parameters = cursor.values();
+  const resultFormats = cursor.formats();
   cursor.end();
   return { kind: 'Bind', portal, statement, formats, parameters, resultFormats };
 }
@@ -166,7 +166,7 @@ export function decodeBindHead(raw: Buffer): BindHead {
 
 /** Format codes, the count of the parameters and as many of them as are fully present. */
 function readArguments(cursor: Cursor): ArgumentsHead {
-  const formats = cursor.list(() => cursor.uint16());
+  const formats = cursor.formats();
   const parameterCount = cursor.uint16();
   const parameters: (Buffer | null)[] = [];
   while (parameters.length < parameterCount && cursor.holdsValue()) parameters.push(cursor.value());
@@ -202,8 +202,8 @@ export function decodeExecute(body: Buffer): Execute {
 export function decodeFunctionCall(body: Buffer): FunctionCall {
   const cursor = new Cursor('FunctionCall', body);
   const functionOid = cursor.uint32();
-  const formats = cursor.list(() => cursor.uint16());
-  const parameters = cursor.list(() => cursor.value());
+  const formats = cursor.formats();
+  const parameters = cursor.values();
   const resultFormat = cursor.uint16();
   cursor.end();
   return { kind: 'FunctionCall', functionOid, formats, parameters, resultFormat };

@@ -37,15 +37,25 @@ export class Step {
   /** The message that it ends in goes on in the next step. */
   readonly open: boolean;
 
-  constructor(parts: Omit<Step, 'length' | 'raw' | 'body' | 'extended'>) {
-    this.kind = parts.kind;
-    this.type = parts.type;
-    this.chunk = parts.chunk;
-    this.start = parts.start;
-    this.end = parts.end;
-    this.count = parts.count;
-    this.total = parts.total;
-    this.open = parts.open;
+  /** One by one: an object of them all would be made for each step, as many bytes again. */
+  constructor(
+    kind: Step['kind'],
+    type: number,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    count: number,
+    total: number,
+    open: boolean,
+  ) {
+    this.kind = kind;
+    this.type = type;
+    this.chunk = chunk;
+    this.start = start;
+    this.end = end;
+    this.count = count;
+    this.total = total;
+    this.open = open;
   }
 
   get length(): number {
@@ -60,7 +70,7 @@ export class Step {
   /** The same, with so many bytes that stand behind it in its chunk. */
   extended(bytes: number): Step {
     const { kind, type, chunk, start, end, count, total, open } = this;
-    return new Step({ kind, type, chunk, start, end: end + bytes, count, total, open });
+    return new Step(kind, type, chunk, start, end + bytes, count, total, open);
   }
 
   /** A message without its header. */
@@ -201,7 +211,7 @@ export class MessageReader {
     this.#type = type;
     this.#left = total - HEADER;
     const open = this.#left > 0;
-    return new Step({ kind: 'run', type, chunk: held, start: 0, end: wanted, count: open ? 0 : 1, total: 0, open });
+    return new Step('run', type, held, 0, wanted, open ? 0 : 1, 0, open);
   }
 
   /** A run from here: the message that ends at `end` and, for a streamed type, all that follow it in this chunk. */
@@ -226,17 +236,16 @@ export class MessageReader {
     const start = this.#position;
     this.#position = Math.min(end, size);
     const open = this.#left > 0;
-    return new Step({ kind: 'run', type, chunk, start, end: this.#position, count, total: 0, open });
+    return new Step('run', type, chunk, start, this.#position, count, 0, open);
   }
 
   /** The message at `start`, or what is delivered of it at first. */
   #deliver(total: number, chunk: Buffer, start: number, end: number): Step {
     const type = chunk[start]!;
-    if (end - start === total)
-      return new Step({ kind: 'message', type, chunk, start, end, count: 1, total, open: false });
+    if (end - start === total) return new Step('message', type, chunk, start, end, 1, total, false);
     this.#type = type;
     this.#left = total - (end - start);
-    return new Step({ kind: 'head', type, chunk, start, end, count: 0, total, open: true });
+    return new Step('head', type, chunk, start, end, 0, total, true);
   }
 
   /** How many first bytes of a message make a step: all, or the spill bound. */
