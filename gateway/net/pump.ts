@@ -40,7 +40,7 @@ export class Pump implements SessionPort {
   /** Bytes of those, and of the ones whose records are being written. */
   #stagedBytes = 0;
   /** Those whose records are being written. */
-  #written: readonly StagedUnit[] = [];
+  #unsettled: readonly StagedUnit[] = [];
   #settling = false;
   readonly #onSettled = (error: Error | null) => this.#guard(this.#settled, error);
   #recorded = false;
@@ -323,14 +323,14 @@ export class Pump implements SessionPort {
   #settle(): void {
     this.#recorded = false;
     this.#settling = true;
-    this.#written = this.#staged;
+    this.#unsettled = this.#staged;
     this.#staged = [];
     this.#o.audit.settle(this.#onSettled);
   }
 
   #settled(error: Error | null): void {
-    const units = this.#written;
-    this.#written = [];
+    const units = this.#unsettled;
+    this.#unsettled = [];
     this.#settling = false;
     if (this.#ended) return;
     if (error === null) {

@@ -9,7 +9,7 @@ import type { Judged, Need } from './judged.ts';
 import { bounded } from './max-rows.ts';
 import { HIDDEN, innerOf, isHidden } from './named.ts';
 import type { Names } from './names.ts';
-import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial } from './refusal.ts';
+import { gatewayDenial, type Refusal, refusalOf, SQLSTATE, serverDenial, unasked } from './refusal.ts';
 import type { KnownSettings, Settings } from './settings.ts';
 
 /** What the statement will find when it runs; within one simple string, what statements before it made of it. */
@@ -196,12 +196,7 @@ function unanswerable(s: Surroundings, raw: RawStatement, wait: Judgement & { ki
     );
   }
   if (s.askFailed === null) return wait;
-  const decision = gatewayDenial(
-    'what the names in the statement mean could not be asked of the server, so it is not run',
-    'Try again; if it stays so, tell the people who run the gateway.',
-    s.askFailed,
-  );
-  return judged(denied(raw, factsWithoutNames(raw), decision));
+  return judged(denied(raw, factsWithoutNames(raw), unasked(s.askFailed)));
 }
 
 /** Under Any alone nothing is refused; facts are for the record, as well as they can be had without asking. */

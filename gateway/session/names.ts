@@ -71,7 +71,7 @@ function drop(table: Table<unknown>, key: string): void {
   else table.delete(key);
 }
 
-/** What is there, in the order in which it was made. */
+/** What is there. */
 function entries<V>(table: Table<V>): [string, V][] {
   return [...table].filter((entry): entry is [string, V] => entry[1] !== undefined);
 }

@@ -50,6 +50,15 @@ export function gatewayDenial(
   return { verdict: 'Deny', by: null, message, detail, hint, alert: false, shadow: [] };
 }
 
+/** The gateway's own question to the server failed; `detail` is what the server said to it. */
+export function unasked(detail: string): Decision & { verdict: 'Deny' } {
+  return gatewayDenial(
+    'what the names in the statement mean could not be asked of the server, so it is not run',
+    'Try again; if it stays so, tell the people who run the gateway.',
+    detail,
+  );
+}
+
 /** A refusal in the words of the server, which would refuse it as well. */
 export function serverDenial(message: string): Decision & { verdict: 'Deny' } {
   return { ...gatewayDenial(message, ''), asServer: true };

@@ -13,7 +13,7 @@ import { answerInstead, cutCompleted, cutFailed, cutReady } from './cut.ts';
 import { undoneBeyond } from './max-rows.ts';
 import type { Portal, Undo } from './names.ts';
 import { readRows } from './question.ts';
-import { encodeRefusal, SQLSTATE } from './refusal.ts';
+import { encodeRefusal, refusalOf, SQLSTATE, unasked } from './refusal.ts';
 import type { Reply, ReplyKind } from './replies.ts';
 import type { SessionState } from './state.ts';
 
@@ -219,9 +219,7 @@ function questionFailed(s: SessionState, head: Reply, code: string, message: str
   else question!.failed(message);
   if (question!.alone) return;
   // The question stood in the client's pipeline, which the server has given up now.
-  const unasked = 'what the names in the statement mean could not be asked of the server, so it is not run';
-  const refusal = isCancel ? { code, message } : { code: SQLSTATE.denied, message: unasked, detail: message };
-  s.port.toClient(encodeRefusal(refusal));
+  s.port.toClient(encodeRefusal(isCancel ? { code, message } : refusalOf(unasked(message))));
 }
 
 interface Failure {

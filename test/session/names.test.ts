@@ -43,3 +43,30 @@ test('portals go with their transaction, though something is always outstanding'
     expect([...names.portals.keys()].sort()).toEqual(['kept', `p${i}`]);
   }
 });
+
+test('the unnamed portal is there or not, although its place stays', () => {
+  const { replies, names } = begin();
+  names.setStatement('', STATEMENT);
+  for (let i = 0; i < 3; i++) {
+    const running = { ended: false } as Portal['running'];
+    const made = names.setPortal('', { ...portal(replies.sent, false), running });
+    replies.push(reply('Bind', [made]));
+    expect(names.isUncertain(names.portals, '')).toBe(false);
+    replies.push(reply('Sync'));
+    expect(names.isUncertain(names.portals, '')).toBe(true);
+    for (const _ of [1, 2]) replies.shift();
+    names.confirm([made]);
+    names.settled();
+    expect(names.isUncertain(names.portals, '')).toBe(false);
+    names.hide(new Set(['t']));
+    expect(names.endTransaction()).toEqual([running]);
+    expect(names.portals.get('')).toBeUndefined();
+    expect(names.endTransaction()).toEqual([]);
+    expect(names.clearPortals()).toEqual([]);
+  }
+  const undone = names.setPortal('', portal(replies.sent, false));
+  names.undo([undone]);
+  expect(names.portals.get('')).toBeUndefined();
+  expect(names.clearStatements()).toHaveLength(1);
+  expect(names.clearStatements()).toEqual([]);
+});

@@ -340,3 +340,26 @@ describe('opening packets', () => {
     expect(() => readOpening(bytes)).toThrow(ProtocolError);
   });
 });
+
+test('tags are told apart by every byte, and what is no tag is refused beside those that are known', () => {
+  const tags = [
+    'SELECT 1',
+    'UPDATE 1',
+    'SELECT 2',
+    'SELECT 1',
+    'BEGIN',
+    '',
+    'x'.repeat(40),
+    'x'.repeat(40),
+    'S\xe9LECT 1',
+  ];
+  for (const tag of [...tags, ...tags]) {
+    const body = backend.encodeCommandComplete(tag).subarray(5);
+    expect(backend.decodeCommandComplete(body).tag).toBe(tag);
+    // The reader's memory is used again: what was kept is not a view on it.
+    body.fill(0x41);
+    expect(() => backend.decodeCommandComplete(body)).toThrow(ProtocolError);
+  }
+  for (const body of ['SELECT\0 1\0', 'SELECT 1\0\0', 'SELECT 11', ''].map((bytes) => Buffer.from(bytes)))
+    expect(() => backend.decodeCommandComplete(body)).toThrow(ProtocolError);
+});
