@@ -173,10 +173,24 @@ export class SessionEvents {
     const code = record.sqlstate === null ? '' : `"status_code":${quote(record.sqlstate)},`;
     const end = record.tag === null ? '}}}' : this.#tag(record.tag);
     // Lists that do not grow: they would be made larger than they need to be.
-    // biome-ignore format: in the order of the line
     return [
-      head, Math.round(record.duration), this.#outcomeMetadata, PLACE, status, code, time, record.time,
-      bytes, record.bytes, DURATION, fine(record.duration), tail, record.rows, STATEMENT, record.statement, end,
+      head,
+      Math.round(record.duration),
+      this.#outcomeMetadata,
+      PLACE,
+      status,
+      code,
+      time,
+      record.time,
+      bytes,
+      record.bytes,
+      DURATION,
+      fine(record.duration),
+      tail,
+      record.rows,
+      STATEMENT,
+      record.statement,
+      end,
     ];
   }
 
@@ -258,10 +272,20 @@ export class SessionEvents {
 
   #line(parts: StatementParts, { statement, time }: PrepareRecord | IntentRecord, parameters: string): Draft {
     const { head, query, beforeTime, beforeParameters, beforeStatement, tail } = parts;
-    if (query === null)
-      return [head, PLACE, beforeTime, time, beforeParameters, parameters, beforeStatement, statement, tail];
-    // biome-ignore format: in the order of the line
-    return [head, PLACE, query, statement, beforeTime, time, beforeParameters, parameters, beforeStatement, statement, tail];
+    const number = query === null ? '' : statement;
+    return [
+      head,
+      PLACE,
+      query ?? '',
+      number,
+      beforeTime,
+      time,
+      beforeParameters,
+      parameters,
+      beforeStatement,
+      statement,
+      tail,
+    ];
   }
 }
 

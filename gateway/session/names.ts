@@ -206,10 +206,8 @@ export class Names {
 
   /** Everything has been answered: no name is uncertain. */
   settled(): void {
-    // Emptying a map that is empty costs as much as filling it.
     for (const changed of [this.#changedStatements, this.#changedPortals])
-      if (changed.size > (changed.has('') ? 1 : 0)) changed.clear();
-      else if (changed.get('') !== undefined) changed.set('', undefined);
+      for (const [key, change] of changed) if (change !== undefined) drop(changed, key);
   }
 
   /**

@@ -79,7 +79,10 @@ function plainVerdict(s: SessionState, statement: PreparedStatement) {
   return exhausted(s, raw, 0) === null && !isLimited(s) ? judged : null;
 }
 
-/** A message of the server for a run; false: it is for others to deal with, and the run unfolded if that is about it. */
+/**
+ * A message of the server for a run; false: it is for others to deal with, and the run unfolded if that is about anything in
+ * it but its end.
+ */
 export function answerRun(s: SessionState, head: Reply, step: Step): boolean {
   switch (step.type) {
     case BACKEND.ParameterStatus:
@@ -99,7 +102,7 @@ export function answerRun(s: SessionState, head: Reply, step: Step): boolean {
       s.finish(head.running[0]!, 'Completed', null, decodeCommandComplete(step.body).tag);
       return true;
     case BACKEND.ReadyForQuery:
-      // What ends a Sync ends this.
+      // As a Sync ends: nothing else is left of it.
       if (isAwaited(head, 'Sync')) return false;
       break;
   }

@@ -3,7 +3,7 @@
  * Views and refusals as in frontend.ts. Strings that people read are UTF-8; a body in another client encoding is only
  * ever relayed as it is, never re-encoded.
  */
-import { Cursor } from './cursor.ts';
+import { Cursor, readUint16, readValue } from './cursor.ts';
 import { BACKEND } from './types.ts';
 import { Writer } from './writer.ts';
 
@@ -79,23 +79,18 @@ export function encodeBackendKeyData({ processId, secretKey }: BackendKeyData): 
   return new Writer(BACKEND.BackendKeyData).int32(processId).bytes(secretKey).finish();
 }
 
-/** Bodies seen last, by their length: the same few tags come again and again, and comparing takes less time than decoding. */
+/** Tags seen last, by the length of their bodies: the same few come again and again, and need not be made anew. */
 const TAGS: { readonly body: Buffer; readonly message: { readonly tag: string } }[] = [];
 const LONGEST_KEPT = 32;
 
 export function decodeCommandComplete(body: Buffer): { readonly tag: string } {
   const known = TAGS[body.length];
-  if (known !== undefined && startsWith(body, known.body)) return known.message;
+  if (known?.body.equals(body) === true) return known.message;
   const cursor = new Cursor('CommandComplete', body);
   const message = { tag: cursor.name() };
   cursor.end();
   if (body.length < LONGEST_KEPT) TAGS[body.length] = { body: Buffer.from(body), message };
   return message;
-}
-
-function startsWith(body: Buffer, bytes: Buffer): boolean {
-  for (let i = 0; i < bytes.length; i += 1) if (body[i] !== bytes[i]) return false;
-  return true;
 }
 
 export function encodeCommandComplete(tag: string): Buffer {
@@ -111,7 +106,7 @@ export interface CopyResponse {
 export function decodeCopyResponse(body: Buffer): CopyResponse {
   const cursor = new Cursor('CopyResponse', body);
   const format = cursor.uint8();
-  const columnFormats = cursor.formats();
+  const columnFormats = cursor.list(readUint16);
   cursor.end();
   return { format, columnFormats };
 }
@@ -127,7 +122,7 @@ export function encodeCopyResponse(
 /** Values are views on the body. */
 export function decodeDataRow(body: Buffer): { readonly values: readonly (Buffer | null)[] } {
   const cursor = new Cursor('DataRow', body);
-  const values = cursor.values();
+  const values = cursor.list(readValue);
   cursor.end();
   return { values };
 }

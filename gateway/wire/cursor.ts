@@ -74,30 +74,13 @@ export class Cursor {
     return this.left >= 4 && this.left - 4 >= this.#body.readInt32BE(this.#position);
   }
 
-  /** A count word and that many fields. */
-  list<T>(read: () => T): T[] {
-    const count = this.uint16();
-    const items: T[] = [];
-    while (items.length < count) items.push(read());
-    return items;
-  }
-
-  /** A list of `uint16`; as the next, without what `list` would allocate for each message of the busiest kinds. */
-  formats(): number[] {
+  /** A count word and that many fields, each read by a function that is there once: one a message is memory a message. */
+  list<T>(read: (cursor: Cursor) => T): T[] {
     const count = this.uint16();
     if (count === 0) return [];
     // One is what there is most often: a list that grows from nothing has room for seventeen.
-    const items = [this.uint16()];
-    while (items.length < count) items.push(this.uint16());
-    return items;
-  }
-
-  /** A list of `value`. */
-  values(): (Buffer | null)[] {
-    const count = this.uint16();
-    if (count === 0) return [];
-    const items = [this.value()];
-    while (items.length < count) items.push(this.value());
+    const items = [read(this)];
+    while (items.length < count) items.push(read(this));
     return items;
   }
 
@@ -129,3 +112,8 @@ export class Cursor {
     return start;
   }
 }
+
+/** Fields of lists. */
+export const readUint16 = (cursor: Cursor): number => cursor.uint16();
+export const readUint32 = (cursor: Cursor): number => cursor.uint32();
+export const readValue = (cursor: Cursor): Buffer | null => cursor.value();

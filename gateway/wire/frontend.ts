@@ -5,7 +5,7 @@
  * statement texts and values are Buffer views without their NUL. Views live as long as the chunk they came in (see
  * reader.ts). Every decoder refuses short bodies, missing terminators and trailing bytes with a ProtocolError.
  */
-import { Cursor } from './cursor.ts';
+import { Cursor, readUint16, readUint32, readValue } from './cursor.ts';
 import { ProtocolError } from './errors.ts';
 import { FRONTEND, messageName } from './types.ts';
 import { Writer } from './writer.ts';
@@ -137,7 +137,7 @@ export function decodeParse(body: Buffer): Parse {
   const cursor = new Cursor('Parse', body);
   const statement = cursor.name();
   const text = cursor.text();
-  const parameterTypes = cursor.list(() => cursor.uint32());
+  const parameterTypes = cursor.list(readUint32);
   cursor.end();
   return { kind: 'Parse', statement, text, parameterTypes };
 }
@@ -146,9 +146,9 @@ export function decodeBind(body: Buffer): Bind {
   const cursor = new Cursor('Bind', body);
   const portal = cursor.name();
   const statement = cursor.name();
-  const formats = cursor.formats();
-  const parameters = cursor.values();
-  const resultFormats = cursor.formats();
+  const formats = cursor.list(readUint16);
+  const parameters = cursor.list(readValue);
+  const resultFormats = cursor.list(readUint16);
   cursor.end();
   return { kind: 'Bind', portal, statement, formats, parameters, resultFormats };
 }
@@ -166,7 +166,7 @@ export function decodeBindHead(raw: Buffer): BindHead {
 
 /** Format codes, the count of the parameters and as many of them as are fully present. */
 function readArguments(cursor: Cursor): ArgumentsHead {
-  const formats = cursor.formats();
+  const formats = cursor.list(readUint16);
   const parameterCount = cursor.uint16();
   const parameters: (Buffer | null)[] = [];
   while (parameters.length < parameterCount && cursor.holdsValue()) parameters.push(cursor.value());
@@ -202,8 +202,8 @@ export function decodeExecute(body: Buffer): Execute {
 export function decodeFunctionCall(body: Buffer): FunctionCall {
   const cursor = new Cursor('FunctionCall', body);
   const functionOid = cursor.uint32();
-  const formats = cursor.formats();
-  const parameters = cursor.values();
+  const formats = cursor.list(readUint16);
+  const parameters = cursor.list(readValue);
   const resultFormat = cursor.uint16();
   cursor.end();
   return { kind: 'FunctionCall', functionOid, formats, parameters, resultFormat };

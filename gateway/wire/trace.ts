@@ -39,7 +39,7 @@ function all(...renders: readonly Render[]): Render {
 
 function list(item: Render): Render {
   return (cursor) => {
-    const items = cursor.list(() => item(cursor));
+    const items = cursor.list(item);
     return ` ${items.length}${items.join('')}`;
   };
 }
