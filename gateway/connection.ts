@@ -12,6 +12,7 @@ import { type Opened, open } from './net/opening.ts';
 import { answerCancel } from './net/peers.ts';
 import { Pump } from './net/pump.ts';
 import { finish, type Refusal, refuse } from './net/refusal.ts';
+import { adopt } from './net/shared-reads.ts';
 import { dialUpstream, type UpstreamConnection } from './net/upstream.ts';
 import { UpstreamError } from './net/upstream-error.ts';
 import { observeSession } from './observe.ts';
@@ -187,12 +188,13 @@ async function dialAs(gateway: GatewayParts, session: Session, signal: AbortSign
 
 function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnection): void {
   const { opened, identity, listener, database, role } = session;
-  const { socket } = opened;
-  if (socket.destroyed) {
+  if (opened.socket.destroyed) {
     session.leave();
     upstream.socket.destroy();
     return;
   }
+  const adopted = opened.tls === null ? adopt(opened.socket) : null;
+  const socket = adopted?.socket ?? opened.socket;
   const startedAt = gateway.now();
   const version = upstream.parameters.get('server_version') ?? '';
   const { pinned } = session;
@@ -220,7 +222,7 @@ function begin(gateway: GatewayParts, session: Session, upstream: UpstreamConnec
   const pump = new Pump({
     client: socket,
     server: upstream.socket,
-    clientRest: session.rest,
+    clientRest: adopted === null ? session.rest : Buffer.concat([session.rest, adopted.rest]),
     serverRest: upstream.rest,
     environment: (wake) => createEnvironment(gateway, principal, wake),
     reported: upstream.parameters,

@@ -3,6 +3,7 @@ import { type PeerCertificate, type TLSSocket, connect as tlsConnect } from 'nod
 import type { HostPort, UpstreamTlsMode } from '../config/document.ts';
 import { encodeSSLRequest } from '../wire/opening.ts';
 import { ByteSource } from './byte-source.ts';
+import { sharedReads } from './shared-reads.ts';
 import { ALPN } from './tls-server.ts';
 import { CONNECTION_FAILURE, UpstreamError, type UpstreamFailure } from './upstream-error.ts';
 
@@ -43,21 +44,9 @@ export async function dial(options: DialOptions): Promise<Dialled> {
   }
 }
 
-/** What one read takes at most; of all sockets, as each is copied out of it before the next. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(64 << 10);
-
-/**
- * Without TLS the bytes go past the stream's own allocation of 64 KiB for every read, however few come: a fortieth of the
- * CPU time of a statement. Nothing keeps what nobody listens to, so the socket is paused from the beginning on (test: "what
- * a server says before it is asked is not lost").
- */
 async function connectTcp({ target, address, tls, signal }: DialOptions): Promise<Socket> {
-  const copyOut = (bytes: number): boolean => {
-    socket.emit('data', Buffer.from(READ_BUFFER.subarray(0, bytes)));
-    return true;
-  };
   const socket: Socket = netConnect({
-    ...(tls.mode === 'Disable' ? { onread: { buffer: READ_BUFFER, callback: copyOut } } : {}),
+    ...(tls.mode === 'Disable' ? { onread: sharedReads(() => socket) } : {}),
     host: address ?? target.host,
     port: target.port,
     noDelay: true,
