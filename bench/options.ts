@@ -14,7 +14,7 @@ export interface Options {
   readonly page: string | null;
 }
 
-const FULL = { rounds: 5, seconds: 5, warmUp: 4, clients: [1, 16, 64], scale: 10, idleSessions: 500 } as const;
+const FULL = { rounds: 11, seconds: 2, warmUp: 4, clients: [1, 16, 64], scale: 10, idleSessions: 500 } as const;
 const QUICK = { rounds: 1, seconds: 3, warmUp: 1, clients: [1, 16, 64], scale: 2, idleSessions: 100 } as const;
 
 /** Reads `--quick`, `--seconds=N`, `--rounds=N`, `--without=NAME,…`; a quick run never overwrites the page. */

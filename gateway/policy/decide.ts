@@ -1,6 +1,7 @@
 import type { Policy, Rule } from '../config/document.ts';
 import type { Facts } from '../sql/facts.ts';
 import type { Deciding, Decision, EffectivePolicies, RowLimit, Shadow } from './decision.ts';
+import { nearMiss } from './near-miss.ts';
 import { describeUnit, isFree, kinship, ruleMatches, type Unit, unitsOf } from './units.ts';
 import { inWindow } from './window.ts';
 
@@ -95,13 +96,12 @@ function denied(policy: Policy, rule: Rule, unit: Unit): Denial {
 
 function nothingAllows(effective: EffectivePolicies, unit: Unit): Denial {
   const policies = effective.granting.map(nameOf).join(', ');
-  return deny(
-    null,
-    `no rule allows ${describeUnit(unit)} for role ${effective.role}`,
+  const others =
     policies === ''
       ? 'No AccessPolicy grants anything to you here.'
-      : `The policies that grant you something here: ${policies}.`,
-  );
+      : `The policies that grant you something here: ${policies}.`;
+  const hint = nearMiss(effective.granting, unit) ?? others;
+  return deny(null, `no rule allows ${describeUnit(unit)} for role ${effective.role}`, hint);
 }
 
 /** Whether a write may reach more rows than that; so many keys or VALUES are known before it runs. */

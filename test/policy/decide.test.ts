@@ -42,6 +42,65 @@ describe('what matches nothing is denied', () => {
     expect(verdict([policy('p', [READ])], of)).toBe('Deny -');
   });
 
+  const keyed = rule('own', { statements: ['Delete'], relations: ['public.*'], reach: ['Keyed', 'Filtered'] });
+  const call = (candidates: readonly string[]) =>
+    facts('Select', { classes: ['Select'], functions: [{ schema: 'app', name: 'f', candidates, called: [] }] });
+  test.each<[string, readonly Rule[], Facts, string]>([
+    [
+      'another reach',
+      [READ, keyed],
+      DELETE,
+      'Rule own of AccessPolicy shop/p allows Delete there, but only with reach Keyed or Filtered.',
+    ],
+    [
+      'other relations',
+      [READ],
+      select('secret.salaries'),
+      'Rule read of AccessPolicy shop/p allows Select on other relations.',
+    ],
+    [
+      'no relations',
+      [rule('all', { statements: ['Any'] })],
+      DELETE,
+      'Rule all of AccessPolicy shop/p would allow it if it had relations: without them it is about statements that use none ("*.*": all schemas of users).',
+    ],
+    [
+      'no relations, where another has some',
+      [rule('all', { statements: ['Select'] }), READ],
+      select('secret.b'),
+      'Rule read of AccessPolicy shop/p allows Select on other relations.',
+    ],
+    [
+      'Any without relations, and a function',
+      [rule('all', { statements: ['Any'] })],
+      call(['app.f(integer)']),
+      'Rule all of AccessPolicy shop/p with class Any allows all functions only together with relations "*.*".',
+    ],
+    ['a function', [READ], call(['app.f(integer)']), 'A rule allows it that says so: functions: ["app.f(integer)"].'],
+    [
+      'one of several functions',
+      [READ],
+      call(['app.f(integer)', 'app.f(text)']),
+      'The policies that grant you something here: shop/p.',
+    ],
+    [
+      'a Deny rule is not near',
+      [rule('no', { action: 'Deny', statements: ['Delete'], relations: ['secret.*'] })],
+      DELETE,
+      'The policies that grant you something here: shop/p.',
+    ],
+    ['another verb', [READ], DELETE, 'The policies that grant you something here: shop/p.'],
+    [
+      'a relation of the server',
+      [READ],
+      select('pg_catalog.pg_authid'),
+      'The policies that grant you something here: shop/p.',
+    ],
+  ])('and the hint names what comes nearest: %s', (_name, rules, of, hint) => {
+    const decision = decide(inForce([policy('p', rules)]), of, NOON);
+    expect(decision.verdict === 'Deny' && decision.hint).toBe(hint);
+  });
+
   test('and everything, for whom no policy grants anything', () => {
     const denying = policy('d', [rule('none', { action: 'Deny', statements: ['Ddl'] })], { role: null });
     expect(verdict([denying], facts('Select', { classes: ['Select'], readOnly: true }))).toBe('Deny -');
