@@ -34,17 +34,18 @@ export class LineBuffer {
   line(parts: readonly Part[], index: number, uid: Buffer): void {
     this.#reserve(parts, uid);
     let at = this.#length;
+    // By its type first: to compare a symbol with whatever else it may be is a call.
     for (const part of parts) {
-      if (part === PLACE) {
-        at = this.#integer(index, at);
-        this.#bytes.set(uid, at);
-        at = this.#integer(index, at + uid.length);
+      if (typeof part === 'object') {
+        this.#bytes.set(part, at);
+        at += part.length;
       } else if (typeof part === 'number') at = this.#number(part, at);
       else if (typeof part === 'string') {
         if (part !== '') at += this.#bytes.write(part, at, 'utf8');
       } else {
-        this.#bytes.set(part, at);
-        at += part.length;
+        at = this.#integer(index, at);
+        this.#bytes.set(uid, at);
+        at = this.#integer(index, at + uid.length);
       }
     }
     this.#bytes[at] = 0x0a;
@@ -55,9 +56,9 @@ export class LineBuffer {
   #reserve(parts: readonly Part[], uid: Buffer): void {
     let most = 1;
     for (const part of parts) {
-      if (part === PLACE) most += 40 + uid.length;
+      if (typeof part === 'object') most += part.length;
       else if (typeof part === 'number') most += 24;
-      else most += typeof part === 'string' ? 3 * part.length : part.length;
+      else most += typeof part === 'string' ? 3 * part.length : 40 + uid.length;
     }
     const needed = this.#length + most;
     if (needed <= this.#bytes.length) return;

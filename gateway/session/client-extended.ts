@@ -225,7 +225,7 @@ export function onExecute(s: SessionState, step: Step): Need | null {
 function startEffects(s: SessionState, portal: Portal): Undo[] {
   const { raw, verdict, unread: why } = portal.statement;
   if (why !== null) noteUnread(s);
-  if (raw === null || verdict?.quiet === true) return [];
+  if (raw === null || verdict?.noting === 'Nothing') return [];
   noteSettings(s, raw, verdict?.judged.facts ?? null);
   return applyNames(s, raw, portal.statement.text);
 }

@@ -1,5 +1,6 @@
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { Facts, FunctionUse, RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { Noting } from './judged.ts';
 import type { Names, PreparedStatement, Undo } from './names.ts';
 import { sqlName } from './names.ts';
 import { forgetPins } from './pins.ts';
@@ -112,11 +113,13 @@ export function runsOthers(raw: RawStatement, facts: Facts | null): boolean {
   );
 }
 
-/** The statement does nothing that `applyNames` or `noteSettings` would note. */
-export function isQuiet(raw: RawStatement, facts: Facts | null): boolean {
+/** What `applyNames` and `noteSettings` note of a statement: nothing, that a transaction may end, or more. */
+export function notingOf(raw: RawStatement, facts: Facts | null): Noting {
   const shows = raw.settings.every(({ kind }) => kind === 'Show');
+  const controls = raw.effects.every(({ kind }) => kind === 'Transaction');
   const defines = facts !== null && definitionOf(facts) !== null;
-  return raw.effects.length === 0 && shows && !defines && !changesSettings(raw, facts);
+  if (!shows || !controls || defines || changesSettings(raw, facts)) return 'More';
+  return raw.effects.some(endsTransaction) ? 'Transaction' : 'Nothing';
 }
 
 function noteDefinitions(s: SessionState, raw: RawStatement, facts: Facts): void {

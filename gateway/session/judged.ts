@@ -21,9 +21,14 @@ export interface Verdict {
   readonly catalog: unknown;
   /** `Settings.epoch`; NaN: the verdict is good for once. */
   readonly epoch: number;
-  /** Running it changes no name, no setting and nothing that later statements mean. */
-  readonly quiet: boolean;
+  readonly noting: Noting;
 }
+
+/**
+ * What has to be noted when a statement runs: `Nothing` where it changes no name, no setting and nothing that later
+ * statements mean, `Transaction` where it does no more than end a transaction or a part of it.
+ */
+export type Noting = 'Nothing' | 'Transaction' | 'More';
 
 /** What must be known before a statement can be judged. */
 export type Need =

@@ -15,7 +15,7 @@ export class KnownVerdicts {
   /** Whether this is the verdict that is known, and there is nothing to be noted of what runs under it. */
   isQuiet(raw: RawStatement, judged: Judged): boolean {
     const known = this.#known.get(raw);
-    return known?.quiet === true && known.judged === judged;
+    return known?.noting === 'Nothing' && known.judged === judged;
   }
 
   set(raw: RawStatement, verdict: Verdict): void {

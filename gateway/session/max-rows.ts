@@ -1,10 +1,11 @@
 import type { Decision, RowLimit } from '../policy/decision.ts';
 import type { RawStatement, SessionEffect } from '../sql/facts.ts';
+import type { CommandComplete } from '../wire/backend.ts';
 import { FRONTEND } from '../wire/types.ts';
 import type { Judged } from './judged.ts';
 import { type Refusal, refusalOf, replacement, SQLSTATE } from './refusal.ts';
 import { type Reply, replyWith } from './replies.ts';
-import { rowsOfTag, type SessionState } from './state.ts';
+import type { SessionState } from './state.ts';
 
 /*
  * `maxRows` is kept by effect: the command tag tells how many rows a write has changed. Until it is known nothing is sent
@@ -96,20 +97,20 @@ export function isHeld(s: SessionState, type: number): boolean {
 }
 
 /** CommandComplete or PortalSuspended of what may have changed too much. True: kept from the client, and to be undone. */
-export function undoneBeyond(s: SessionState, head: Reply, tag: string | null): boolean {
+export function undoneBeyond(s: SessionState, head: Reply, complete: CommandComplete | null): boolean {
   const running = head.running[head.at];
   if (running === undefined) return false;
   if (head.kind === 'Query' && head.cut?.completed === true) {
-    s.finish(running, 'Cancelled', head.cut.refusal.code, tag);
+    s.finish(running, 'Cancelled', head.cut.refusal.code, complete);
     head.at += 1;
     return true;
   }
   const { bound } = running;
   if (bound === null) return false;
-  const rows = tag === null ? null : rowsOfTag(tag);
+  const rows = complete?.rows ?? null;
   if (rows !== null && rows <= bound.rows) return false;
   const refusal = tooMany(bound, rows);
-  s.finish(running, 'Cancelled', refusal.code, tag);
+  s.finish(running, 'Cancelled', refusal.code, complete);
   if (head.kind === 'Query') {
     head.cut = { refusal, completed: true };
     head.at += 1;

@@ -5,6 +5,7 @@ import { BACKEND } from '../wire/types.ts';
 import { parametersOf } from './client-extended.ts';
 import { recordIntent } from './client-simple.ts';
 import { isLimited } from './cut.ts';
+import { noteSettings } from './effects.ts';
 import { exhausted } from './judge.ts';
 import { doubtOf } from './named.ts';
 import { type Portal, type PreparedStatement, protocolName } from './names.ts';
@@ -46,6 +47,7 @@ export function startRun(s: SessionState, step: Step): number {
   if (message.portal !== '' || statement === undefined || s.names.isUncertain(s.names.statements, key)) return 0;
   const judged = plainVerdict(s, statement);
   if (judged === null) return 0;
+  if (statement.verdict!.noting === 'Transaction') noteSettings(s, statement.raw!, judged.facts);
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   const portal: Portal = { statement, held: false, running, mark: s.replies.sent };
   const undo = [s.names.setPortal('', portal)];
@@ -70,10 +72,10 @@ function isCalm(s: SessionState): boolean {
   return free && s.env.auditUnavailable() === null && s.env.over(s.now) === null && pinsNeeded(s) === null;
 }
 
-/** The verdict that holds for a statement which runs without being looked at while it does; null: it is not so plain. */
+/** The verdict that holds for a statement which does no more than read, write or end a transaction; null: it is not so plain. */
 function plainVerdict(s: SessionState, statement: PreparedStatement) {
   const { raw, verdict } = statement;
-  if (raw === null || !isFresh(s, verdict) || !verdict.quiet) return null;
+  if (raw === null || !isFresh(s, verdict) || verdict.noting === 'More') return null;
   const { judged } = verdict;
   if (judged.refusal !== null || judged.bound !== undefined || doubtOf(s, statement) !== null) return null;
   return exhausted(s, raw, 0) === null && !isLimited(s) ? judged : null;
@@ -99,7 +101,7 @@ export function answerRun(s: SessionState, head: Reply, step: Step): boolean {
     case BACKEND.CommandComplete:
       if (!isAwaited(head, 'Execute')) break;
       relayPart(s, head, step);
-      s.finish(head.running[0]!, 'Completed', null, decodeCommandComplete(step.body).tag);
+      s.finish(head.running[0]!, 'Completed', null, decodeCommandComplete(step.body));
       return true;
     case BACKEND.ReadyForQuery:
       // As a Sync ends: nothing else is left of it.

@@ -1,4 +1,5 @@
 import {
+  type CommandComplete,
   decodeCommandComplete,
   decodeErrorHead,
   decodeErrorResponse,
@@ -23,7 +24,7 @@ export function onServerMessage(s: SessionState, step: Step): void {
     case BACKEND.ReadyForQuery:
       return onReady(s, step);
     case BACKEND.CommandComplete:
-      return onComplete(s, step, decodeCommandComplete(step.body).tag);
+      return onComplete(s, step, decodeCommandComplete(step.body));
     case BACKEND.EmptyQueryResponse:
       return onComplete(s, step, null);
     case BACKEND.BindComplete:
@@ -120,7 +121,7 @@ function onParameters(s: SessionState, step: Step): void {
   s.port.toClient(step);
 }
 
-function onComplete(s: SessionState, step: Step, tag: string | null): void {
+function onComplete(s: SessionState, step: Step, complete: CommandComplete | null): void {
   const head = expect(s, RUN);
   s.copyIn = false;
   if (head.question !== null) {
@@ -131,13 +132,13 @@ function onComplete(s: SessionState, step: Step, tag: string | null): void {
   const running = head.running[head.at];
   if (running !== undefined) abandonReplaced(s, running.undo);
   abandonReplaced(s, head.undo);
-  if (undoneBeyond(s, head, tag)) return;
+  if (undoneBeyond(s, head, complete)) return;
   if (head.cut !== null) {
-    if (!cutCompleted(s, head, step, tag)) return;
+    if (!cutCompleted(s, head, step, complete?.tag ?? null)) return;
   } else s.port.toClient(step);
   if (running !== undefined) {
     running.suspended = false;
-    s.finish(running, 'Completed', null, tag);
+    s.finish(running, 'Completed', null, complete);
   }
   if (head.kind === 'Execute') s.replies.shift();
   else head.at += 1;
@@ -215,11 +216,17 @@ function undoUnreached(s: SessionState, head: Reply): void {
 function questionFailed(s: SessionState, head: Reply, code: string, message: string): void {
   const { question } = head;
   const isCancel = code === SQLSTATE.queryCanceled;
+  const isAborted = code === SQLSTATE.failedTransaction;
   if (isCancel) s.cancelled = message;
   else question!.failed(message);
+  if (isAborted) {
+    // What was to end the transaction has not: the statement is told what the question was.
+    s.transaction = 'E';
+    s.transactionLeft = false;
+  }
   if (question!.alone) return;
   // The question stood in the client's pipeline, which the server has given up now.
-  s.port.toClient(encodeRefusal(isCancel ? { code, message } : refusalOf(unasked(message))));
+  s.port.toClient(encodeRefusal(isCancel || isAborted ? { code, message } : refusalOf(unasked(message))));
 }
 
 interface Failure {

@@ -1,4 +1,5 @@
 import type { EffectivePolicies } from '../policy/decision.ts';
+import type { CommandComplete } from '../wire/backend.ts';
 import type { Bytes, Pins, SessionEnvironment, SessionPort } from './environment.ts';
 import type { Surroundings } from './judge.ts';
 import { KnownVerdicts } from './known-verdicts.ts';
@@ -75,10 +76,14 @@ export class SessionState {
   }
 
   /** Writes the outcome of a statement, once. */
-  finish(running: Running, status: FinishStatus, sqlstate: string | null = null, tag: string | null = null): void {
+  finish(
+    running: Running,
+    status: FinishStatus,
+    sqlstate: string | null = null,
+    complete: CommandComplete | null = null,
+  ): void {
     if (running.ended) return;
     running.ended = true;
-    const rows = running.rows > 0 || tag === null ? running.rows : (rowsOfTag(tag) ?? 0);
     this.port.record({
       kind: 'outcome',
       time: this.now,
@@ -86,29 +91,12 @@ export class SessionState {
       primary: running.judged.facts?.primary ?? 'Unknown',
       statement: running.statement,
       status,
-      rows,
+      rows: running.rows > 0 ? running.rows : (complete?.rows ?? 0),
       bytes: running.bytes,
       sqlstate,
-      tag,
+      tag: complete?.tag ?? null,
     });
   }
 }
 
 type FinishStatus = 'Completed' | 'Failed' | 'Denied' | 'Cancelled' | 'Abandoned' | 'Skipped' | 'Unknown';
-
-/** The count at the end of a command tag such as `INSERT 0 5` or `UPDATE 3`; null: it has none. */
-export function rowsOfTag(tag: string): number | null {
-  const count = tag.slice(tag.lastIndexOf(' ') + 1);
-  return COUNTED.has(tag.slice(0, tag.indexOf(' '))) && count !== '' ? Number(count) : null;
-}
-
-const COUNTED: ReadonlySet<string> = new Set([
-  'INSERT',
-  'UPDATE',
-  'DELETE',
-  'MERGE',
-  'SELECT',
-  'COPY',
-  'FETCH',
-  'MOVE',
-]);

@@ -1,5 +1,5 @@
 import type { RawStatement } from '../sql/facts.ts';
-import { isQuiet } from './effects.ts';
+import { notingOf } from './effects.ts';
 import { auditDenied, type Judgement, judge } from './judge.ts';
 import type { Judged, Verdict } from './judged.ts';
 import type { SessionState } from './state.ts';
@@ -12,7 +12,7 @@ export function verdictOf(s: SessionState, raw: RawStatement | null, judged: Jud
     effective: s.env.policies(s.now).effective,
     catalog: judged.refusal === null ? s.env.catalog() : null,
     epoch: lasting ? s.settings.epoch : Number.NaN,
-    quiet: raw !== null && isQuiet(raw, judged.facts),
+    noting: raw === null ? 'More' : notingOf(raw, judged.facts),
   };
 }
 

@@ -79,19 +79,44 @@ export function encodeBackendKeyData({ processId, secretKey }: BackendKeyData): 
   return new Writer(BACKEND.BackendKeyData).int32(processId).bytes(secretKey).finish();
 }
 
-/** Tags seen last, by the length of their bodies: the same few come again and again, and need not be made anew. */
-const TAGS: { readonly body: Buffer; readonly message: { readonly tag: string } }[] = [];
+export interface CommandComplete {
+  /** Such as `INSERT 0 5` or `BEGIN`. */
+  readonly tag: string;
+  /** The count at its end; null: it has none. */
+  readonly rows: number | null;
+}
+
+/** Tags seen last, by length and first letter: the same few come again and again, and need not be made anew. */
+const TAGS: { readonly body: Buffer; readonly message: CommandComplete }[] = [];
 const LONGEST_KEPT = 32;
 
-export function decodeCommandComplete(body: Buffer): { readonly tag: string } {
-  const known = TAGS[body.length];
+export function decodeCommandComplete(body: Buffer): CommandComplete {
+  const place = 32 * body.length + (body[0]! & 31);
+  const known = TAGS[place];
   if (known?.body.equals(body) === true) return known.message;
   const cursor = new Cursor('CommandComplete', body);
-  const message = { tag: cursor.name() };
+  const tag = cursor.name();
   cursor.end();
-  if (body.length < LONGEST_KEPT) TAGS[body.length] = { body: Buffer.from(body), message };
+  const message = { tag, rows: rowsOf(tag) };
+  if (body.length < LONGEST_KEPT) TAGS[place] = { body: Buffer.from(body), message };
   return message;
 }
+
+function rowsOf(tag: string): number | null {
+  const count = tag.slice(tag.lastIndexOf(' ') + 1);
+  return COUNTED.has(tag.slice(0, tag.indexOf(' '))) && count !== '' ? Number(count) : null;
+}
+
+const COUNTED: ReadonlySet<string> = new Set([
+  'INSERT',
+  'UPDATE',
+  'DELETE',
+  'MERGE',
+  'SELECT',
+  'COPY',
+  'FETCH',
+  'MOVE',
+]);
 
 export function encodeCommandComplete(tag: string): Buffer {
   return new Writer(BACKEND.CommandComplete).name(tag).finish();

@@ -144,8 +144,8 @@ const RUNS = { numRuns: fuzzRuns(400) };
 const FATAL = /^FATAL/;
 /** In an aborted transaction nothing can be asked of the server: what needs an answer gets the transaction's own error. */
 const UNASKED = 'ERROR 25P02';
-/** Denied, or no such unnamed statement: a Parse that fails on the server takes the former one with it. */
-const INSTEAD = new Set(['ERROR 42501', 'ERROR 26000']);
+/** Denied, not to be parsed, or no such unnamed statement or portal: a Parse that fails on the server takes the former with it. */
+const INSTEAD = new Set(['ERROR 42501', 'ERROR 42601', 'ERROR 26000', 'ERROR 34000']);
 /** The server looks for what EXECUTE and FETCH name when they run, the gateway when they are prepared: the same error, earlier. */
 const LOOKED_UP = /EXECUTE|FETCH/;
 /** What follows the end of a transaction in one string may be refused: a SET before it may have been taken back by it. */

@@ -246,10 +246,11 @@ export class ModelServer {
     this.#shop.analyse(text);
   }
 
-  /** EXECUTE of what moves the session in ways that nobody behind it would look for: refused by who denies. */
+  /** EXECUTE and FETCH of what moves the session in ways that nobody behind it would look for: refused by who denies. */
   #runsWhatHides(text: Text): boolean {
-    const name = this.#options.denies === undefined ? undefined : /^EXECUTE (\w+)/.exec(text)?.[1];
-    return HIDES.test(name === undefined ? '' : (this.#shop.statements.get(name) ?? ''));
+    const [, verb, name = ''] = /^(EXECUTE|FETCH 1 FROM) (\w+)/.exec(text) ?? [];
+    if (this.#options.denies === undefined || verb === undefined) return false;
+    return HIDES.test((verb === 'EXECUTE' ? this.#shop.statements.get(name) : this.#portals.get(name)?.text) ?? '');
   }
 }
 

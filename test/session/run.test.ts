@@ -26,6 +26,8 @@ function begin(runs = true): Conversation {
     failing: 'SELECT 1 / 0 FROM public.one',
     copy: 'COPY public.one TO STDOUT',
     begin: 'BEGIN',
+    commit: 'COMMIT',
+    back: 'ROLLBACK',
   }))
     talk.send(parse(name, text), sync);
   talk.settle();
@@ -134,14 +136,23 @@ describe('what comes in the place of its answers is dealt with as without it', (
     'a client that leaves': (talk) => talk.session.leave('ClientGone', talk.world.now),
     'more of the client': (talk) => talk.send(execute, sync, bind('three'), describePortal),
   };
-  const statements = ['three', 'failing', 'copy', 'begin'];
+  const statements = [
+    'three',
+    'failing',
+    'copy',
+    'begin',
+    'commit',
+    'begin commit',
+    'begin failing back',
+    'set begin set back',
+  ];
   const cases = Object.keys(between).flatMap((what) => statements.map((statement) => [what, statement] as const));
 
   test.each(cases)('%s, in a run of %s', (what, statement) => {
     // After each of the answers that the run has.
-    for (let answers = 0; answers < 8; answers++) {
+    for (let answers = 0; answers < 14; answers++) {
       const [one, many] = both((talk) => {
-        talk.send(Buffer.concat([runOf(statement), runOf('three')]));
+        talk.send(Buffer.concat([...statement.split(' '), 'three'].map(runOf)));
         while (talk.serve());
         for (let i = 0; i < answers; i++) talk.answer();
         if (talk.ended === null) between[what]!(talk);

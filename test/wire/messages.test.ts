@@ -341,6 +341,21 @@ describe('opening packets', () => {
   });
 });
 
+test.each([
+  ['SELECT 11', 11],
+  ['INSERT 0 5', 5],
+  ['UPDATE 0', 0],
+  ['MERGE 3', 3],
+  ['COPY 4294967296', 4_294_967_296],
+  ['BEGIN', null],
+  ['CREATE TABLE', null],
+  ['SELECT ', null],
+  ['', null],
+])('the count of the tag %s', (tag, rows) => {
+  for (let i = 0; i < 2; i++)
+    expect(backend.decodeCommandComplete(backend.encodeCommandComplete(tag).subarray(5))).toEqual({ tag, rows });
+});
+
 test('tags are told apart by every byte, and what is no tag is refused beside those that are known', () => {
   const tags = [
     'SELECT 1',
