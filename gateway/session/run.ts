@@ -41,7 +41,7 @@ const SHAPES: readonly Shape[] = [
 export function startRun(s: SessionState, step: Step): number {
   const shape = step.kind === 'message' ? SHAPES.find(({ behind }) => standsBehind(step, behind)) : undefined;
   if (shape === undefined || !isCalm(s)) return 0;
-  const message = decodeBind(step.body);
+  const message = decodeBind(step.chunk, step.bodyStart, step.end);
   const key = protocolName(message.statement);
   const statement = s.names.statements.get(key);
   if (message.portal !== '' || statement === undefined || s.names.isUncertain(s.names.statements, key)) return 0;
@@ -101,7 +101,7 @@ export function answerRun(s: SessionState, head: Reply, step: Step): boolean {
     case BACKEND.CommandComplete:
       if (!isAwaited(head, 'Execute')) break;
       relayPart(s, head, step);
-      s.finish(head.running[0]!, 'Completed', null, decodeCommandComplete(step.body));
+      s.finish(head.running[0]!, 'Completed', null, decodeCommandComplete(step.chunk, step.bodyStart, step.end));
       return true;
     case BACKEND.ReadyForQuery:
       // As a Sync ends: nothing else is left of it.

@@ -24,7 +24,7 @@ export function onServerMessage(s: SessionState, step: Step): void {
     case BACKEND.ReadyForQuery:
       return onReady(s, step);
     case BACKEND.CommandComplete:
-      return onComplete(s, step, decodeCommandComplete(step.body));
+      return onComplete(s, step, decodeCommandComplete(step.chunk, step.bodyStart, step.end));
     case BACKEND.EmptyQueryResponse:
       return onComplete(s, step, null);
     case BACKEND.BindComplete:
@@ -259,7 +259,7 @@ function skipToSync(s: SessionState): void {
 
 function onReady(s: SessionState, step: Step): void {
   const head = expect(s, ENDED);
-  const { status } = decodeReadyForQuery(step.body);
+  const { status } = decodeReadyForQuery(step.chunk, step.bodyStart, step.end);
   s.transaction = status;
   s.copyIn = false;
   s.replies.shift();

@@ -90,16 +90,23 @@ export interface CommandComplete {
 const TAGS: { readonly body: Buffer; readonly message: CommandComplete }[] = [];
 const LONGEST_KEPT = 32;
 
-export function decodeCommandComplete(body: Buffer): CommandComplete {
-  const place = 32 * body.length + (body[0]! & 31);
-  const known = TAGS[place];
-  if (known?.body.equals(body) === true) return known.message;
-  const cursor = new Cursor('CommandComplete', body);
+export function decodeCommandComplete(body: Buffer, start = 0, end = body.length): CommandComplete {
+  const length = end - start;
+  const place = 32 * length + (body[start]! & 31);
+  const known = length < LONGEST_KEPT ? TAGS[place] : undefined;
+  if (known !== undefined && stands(known.body, body, start)) return known.message;
+  const cursor = new Cursor('CommandComplete', body, start, end);
   const tag = cursor.name();
   cursor.end();
   const message = { tag, rows: rowsOf(tag) };
-  if (body.length < LONGEST_KEPT) TAGS[place] = { body: Buffer.from(body), message };
+  if (length < LONGEST_KEPT) TAGS[place] = { body: Buffer.from(body.subarray(start, end)), message };
   return message;
+}
+
+/** Whether so few bytes stand there: a loop is quicker than the call that it would take. */
+function stands(bytes: Buffer, where: Buffer, at: number): boolean {
+  for (let i = 0; i < bytes.length; i += 1) if (where[at + i] !== bytes[i]) return false;
+  return true;
 }
 
 function rowsOf(tag: string): number | null {
@@ -288,8 +295,12 @@ export function encodeParameterStatus(name: string, value: string): Buffer {
 
 export type TransactionStatus = 'I' | 'T' | 'E';
 
-export function decodeReadyForQuery(body: Buffer): { readonly status: TransactionStatus } {
-  const cursor = new Cursor('ReadyForQuery', body);
+export function decodeReadyForQuery(
+  body: Buffer,
+  start = 0,
+  end = body.length,
+): { readonly status: TransactionStatus } {
+  const cursor = new Cursor('ReadyForQuery', body, start, end);
   const status = String.fromCharCode(cursor.uint8());
   cursor.end();
   if (status !== 'I' && status !== 'T' && status !== 'E') return cursor.fail(`transaction status ${status}`);

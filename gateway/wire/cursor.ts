@@ -4,22 +4,25 @@ import { ProtocolError } from './errors.ts';
 const SHORT_BYTES = 32;
 
 /**
- * Reads the fields of one message body in order. Each length is checked before the read; what is read as bytes is a
- * view on the body. `end` must be called last: trailing bytes are refused.
+ * Reads the fields of one message body in order: of the bytes from `start` up to `end`. Each length is checked before the
+ * read; what is read as bytes is a view on the body. `end` must be called last: trailing bytes are refused.
  */
 export class Cursor {
   readonly #message: string;
   readonly #body: Buffer;
-  #position = 0;
+  #position: number;
+  readonly #end: number;
 
-  constructor(message: string, body: Buffer) {
+  constructor(message: string, body: Buffer, start = 0, end = body.length) {
     this.#message = message;
     this.#body = body;
+    this.#position = start;
+    this.#end = end;
   }
 
   /** Bytes not read yet. */
   get left(): number {
-    return this.#body.length - this.#position;
+    return this.#end - this.#position;
   }
 
   uint8(): number {
@@ -98,16 +101,16 @@ export class Cursor {
   }
 
   #terminator(): number {
-    const near = Math.min(this.#position + SHORT_BYTES, this.#body.length);
+    const near = Math.min(this.#position + SHORT_BYTES, this.#end);
     for (let at = this.#position; at < near; at += 1) if (this.#body[at] === 0) return at;
     const end = this.#body.indexOf(0, this.#position);
-    if (end < 0) this.fail('a string is not terminated');
+    if (end < 0 || end >= this.#end) this.fail('a string is not terminated');
     return end;
   }
 
   #advance(count: number): number {
     const start = this.#position;
-    if (count > this.#body.length - start) this.fail('it ends in the middle of a field');
+    if (count > this.#end - start) this.fail('it ends in the middle of a field');
     this.#position = start + count;
     return start;
   }

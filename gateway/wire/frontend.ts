@@ -142,8 +142,8 @@ export function decodeParse(body: Buffer): Parse {
   return { kind: 'Parse', statement, text, parameterTypes };
 }
 
-export function decodeBind(body: Buffer): Bind {
-  const cursor = new Cursor('Bind', body);
+export function decodeBind(body: Buffer, start = 0, end = body.length): Bind {
+  const cursor = new Cursor('Bind', body, start, end);
   const portal = cursor.name();
   const statement = cursor.name();
   const formats = cursor.list(readUint16);

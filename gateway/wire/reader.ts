@@ -75,7 +75,12 @@ export class Step {
 
   /** A message without its header. */
   get body(): Buffer {
-    return this.chunk.subarray(this.start + HEADER, this.end);
+    return this.chunk.subarray(this.bodyStart, this.end);
+  }
+
+  /** Where the body begins in the chunk: it ends with the step. */
+  get bodyStart(): number {
+    return this.start + HEADER;
   }
 }
 

@@ -378,3 +378,37 @@ test('tags are told apart by every byte, and what is no tag is refused beside th
   for (const body of ['SELECT\0 1\0', 'SELECT 1\0\0', 'SELECT 11', ''].map((bytes) => Buffer.from(bytes)))
     expect(() => backend.decodeCommandComplete(body)).toThrow(ProtocolError);
 });
+
+test('a body that stands among others is read as it is alone, and no byte of its neighbours with it', () => {
+  const bind = frontend.encodeBind({
+    portal: 'p',
+    statement: 's',
+    formats: [1],
+    parameters: [text('12'), null],
+    resultFormats: [0],
+  });
+  const decoders = [
+    [bind, frontend.decodeBind],
+    [backend.encodeCommandComplete('INSERT 0 5'), backend.decodeCommandComplete],
+    [backend.encodeReadyForQuery('T'), backend.decodeReadyForQuery],
+  ] as const;
+  const result = (decode: () => unknown) => {
+    try {
+      return decode();
+    } catch (error) {
+      expect(error).toBeInstanceOf(ProtocolError);
+      return (error as Error).message;
+    }
+  };
+  for (const [message, decode] of decoders) {
+    const body = message.subarray(5);
+    for (let cut = 0; cut <= body.length; cut++) {
+      // Twice: what was read once may be known the second time.
+      for (const after of [Buffer.alloc(64), body.subarray(cut), Buffer.alloc(64, 'I')].flatMap((one) => [one, one])) {
+        const part = body.subarray(0, cut);
+        const among = Buffer.concat([bind, part, after]);
+        expect(result(() => decode(among, bind.length, bind.length + cut))).toEqual(result(() => decode(part)));
+      }
+    }
+  }
+});
