@@ -291,6 +291,7 @@ export class Pump implements SessionPort {
     const now = this.#o.now();
     const at = performance.now();
     this.#lastActivity = now;
+    if (this.#fromServer.atBoundary && this.#session.serverWhole(chunk, now, at)) return this.#afterTurn();
     this.#fromServer.push(chunk);
     for (let step = this.#fromServer.next(); step !== null && !this.#ended; step = this.#fromServer.next()) {
       this.#serverWithin = step.open;

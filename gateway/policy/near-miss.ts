@@ -15,7 +15,7 @@ export function nearMiss(granting: readonly Policy[], unit: Unit): string | null
     }
   }
   if (unit.kind === 'Relation' || unit.use.candidates.length !== 1) return null;
-  return `A rule allows it that says so: functions: ["${unit.use.candidates[0]}"].`;
+  return `To allow it, name it in a rule: functions: ["${unit.use.candidates[0]}"].`;
 }
 
 function otherReach(rule: Rule, unit: Unit): string | null {

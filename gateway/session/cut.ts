@@ -40,7 +40,7 @@ export function relayRows(s: SessionState, head: Reply, step: Step): void {
   }
 }
 
-function noteRelayed(s: SessionState, running: Running, rows: number, bytes: number): void {
+export function noteRelayed(s: SessionState, running: Running, rows: number, bytes: number): void {
   running.rows += rows;
   running.bytes += bytes;
   s.env.usage.addResult(s.now, rows, bytes);

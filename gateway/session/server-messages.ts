@@ -6,6 +6,7 @@ import {
   decodeParameterDescription,
   decodeParameterStatus,
   decodeReadyForQuery,
+  type TransactionStatus,
 } from '../wire/backend.ts';
 import { ProtocolError } from '../wire/errors.ts';
 import type { Step } from '../wire/reader.ts';
@@ -260,6 +261,11 @@ function skipToSync(s: SessionState): void {
 function onReady(s: SessionState, step: Step): void {
   const head = expect(s, ENDED);
   const { status } = decodeReadyForQuery(step.chunk, step.bodyStart, step.end);
+  if (endReply(s, head, status)) s.port.toClient(step);
+}
+
+/** Everything that a ReadyForQuery ends; true: the client gets it. */
+export function endReply(s: SessionState, head: Reply, status: TransactionStatus): boolean {
   s.transaction = status;
   s.copyIn = false;
   s.replies.shift();
@@ -270,10 +276,9 @@ function onReady(s: SessionState, step: Step): void {
   }
   for (const running of head.running) s.finish(running, 'Skipped');
   if (status === 'I') endTransaction(s);
-  if (head.question !== null) return;
+  if (head.question !== null) return false;
   s.settings.boundAnswers();
-  if (cutReady(s, head, status)) return;
-  s.port.toClient(step);
+  return !cutReady(s, head, status);
 }
 
 function endTransaction(s: SessionState): void {

@@ -34,6 +34,7 @@ import { answerRun, startRun, takesRows } from './run.ts';
 import { abandonReplaced, onErrorHead, onFunctionResult, onServerMessage } from './server-messages.ts';
 import { refuseStaged, type StagedUnit } from './staged.ts';
 import { SessionState } from './state.ts';
+import { answerWhole } from './whole.ts';
 
 /** Messages before which identity and policies are looked at again: those that run or prepare something. */
 const STATEMENTS: ReadonlySet<number> = new Set([
@@ -166,6 +167,14 @@ export class Session {
       if (!this.busy) s.port.resume();
     }
     this.#endIfLeft();
+  }
+
+  /** A chunk of the server that begins with a message; true: it was all that the oldest statement waits for, and is dealt with. */
+  serverWhole(chunk: Buffer, now: number, at = now): boolean {
+    // Nothing waits for an answer but the client.
+    if (this.#state.ended || this.#waiting !== null || this.#full || this.#leaving !== null) return false;
+    this.#time(now, at);
+    return answerWhole(this.#state, chunk);
   }
 
   /**

@@ -96,10 +96,12 @@ export interface ReaderOptions {
   readonly maxLength: (type: number) => number;
 }
 
-const HEADER = 5;
+/** Bytes of a message's type and length. */
+export const HEADER = 5;
 const EMPTY = Buffer.alloc(0);
 
-function lengthAt(bytes: Buffer, at: number): number {
+/** The length field at `at`: of a message without its type. */
+export function lengthAt(bytes: Buffer, at: number): number {
   // Four byte reads: measurably cheaper than readUInt32BE in the run loop. `>>> 0` keeps 2 GB and more positive.
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
@@ -131,6 +133,12 @@ export class MessageReader {
     let sum = this.#held + this.#chunk.length - this.#position;
     for (const chunk of this.#queue) sum += chunk.length;
     return sum;
+  }
+
+  /** What is pushed next begins with a message. */
+  get atBoundary(): boolean {
+    const { length } = this.#chunk;
+    return this.#left === 0 && this.#held === 0 && this.#position === length && this.#queue.length === 0;
   }
 
   /** Adds received bytes; ignored after an error. */

@@ -76,7 +76,7 @@ describe('what matches nothing is denied', () => {
       call(['app.f(integer)']),
       'Rule all of AccessPolicy shop/p with class Any allows all functions only together with relations "*.*".',
     ],
-    ['a function', [READ], call(['app.f(integer)']), 'A rule allows it that says so: functions: ["app.f(integer)"].'],
+    ['a function', [READ], call(['app.f(integer)']), 'To allow it, name it in a rule: functions: ["app.f(integer)"].'],
     [
       'one of several functions',
       [READ],

@@ -71,18 +71,20 @@ function readable(bytes: Buffer): Buffer {
   return Object.assign(Buffer.from(bytes), { [fc.toStringMethod]: () => trace('frontend', bytes).join() });
 }
 
-/** Prepared statements that are run, in one piece each. */
+/** A prepared statement that is run, in one piece. */
+function runOf(statement: string, described: boolean, synced = true): Buffer {
+  return Buffer.concat([
+    frontend.encodeBind({ portal: '', statement, formats: [], parameters: [], resultFormats: [] }),
+    ...(described ? [frontend.encodeDescribe('P', '')] : []),
+    frontend.encodeExecute('', 0),
+    ...(synced ? [frontend.encodeSync()] : []),
+  ]);
+}
+
 const runs = fc
   .array(fc.tuple(name, fc.boolean(), fc.boolean()), { minLength: 1, maxLength: 3 })
   .map((each) =>
-    Buffer.concat(
-      each.flatMap(([statement, described, synced]) => [
-        frontend.encodeBind({ portal: '', statement, formats: [], parameters: [], resultFormats: [] }),
-        ...(described ? [frontend.encodeDescribe('P', '')] : []),
-        frontend.encodeExecute('', 0),
-        ...(synced || each.length === 1 ? [frontend.encodeSync()] : []),
-      ]),
-    ),
+    Buffer.concat(each.map(([called, described, synced]) => runOf(called, described, synced || each.length === 1))),
   );
 
 /** Whole exchanges as drivers send them, and single messages in any order. */
@@ -106,6 +108,13 @@ function scripts(simple: fc.Arbitrary<string>, prepared: fc.Arbitrary<string>): 
     fc.tuple(parse, runs).map(([parsed, run]) => [parsed, frontend.encodeSync(), run]),
     runs.map((run) => [run]),
     fc
+      .tuple(name, prepared, fc.boolean())
+      .map(([statement, sql, described]) => [
+        frontend.encodeParse({ statement, text: Buffer.from(sql), parameterTypes: [] }),
+        frontend.encodeSync(),
+        runOf(statement, described),
+      ]),
+    fc
       .tuple(name, parse, execute, fc.boolean())
       .map(([called, parsed, executed, synced]) => [
         parsed,
@@ -124,10 +133,10 @@ function converse(
   messages: readonly Buffer[],
   moves: readonly number[],
   lateAnalysis: boolean,
-  runs = true,
+  { runs = true, wholes = false } = {},
 ): Conversation {
   const talk = new Conversation();
-  Object.assign(talk.world, { lateAnalysis, runs });
+  Object.assign(talk.world, { lateAnalysis, runs, wholes });
   const left = [...messages];
   for (const move of moves) {
     if (move === 0 && left.length > 0 && talk.ended === null) talk.send(left.shift()!);
@@ -160,8 +169,9 @@ test('a conversation through the gateway is the one with a server that denies by
       ),
       schedule,
       fc.boolean(),
-      (messages, moves, late) => {
-        const talk = converse(messages, moves, late);
+      fc.boolean(),
+      (messages, moves, late, wholes) => {
+        const talk = converse(messages, moves, late, { wholes });
         const expected = directly(messages);
         const broken = expected.at(-1);
         if (broken !== undefined && FATAL.test(broken)) {
@@ -184,11 +194,14 @@ test('a conversation through the gateway is the one with a server that denies by
 test('a run is answered and recorded as the messages that it is made of, whatever comes between', () => {
   const tries = sameRuns(1000);
   let taken = 0;
+  let whole = 0;
   fc.assert(
-    fc.property(scripts(string, string), schedule, fc.boolean(), (messages, moves, late) => {
-      const [one, many] = [converse(messages, moves, late), converse(messages, moves, late, false)];
+    fc.property(scripts(string, string), schedule, fc.boolean(), fc.boolean(), (messages, moves, late, wholes) => {
+      const one = converse(messages, moves, late, { wholes });
+      const many = converse(messages, moves, late, { wholes, runs: false });
       for (const each of [one, many]) each.session.close();
       taken += Number(one.passed.length < many.passed.length);
+      whole += one.wholes;
       expect(one.got).toEqual(many.got);
       expect(Buffer.concat(one.passed)).toEqual(Buffer.concat(many.passed));
       expect(one.records).toEqual(many.records);
@@ -197,6 +210,7 @@ test('a run is answered and recorded as the messages that it is made of, whateve
     tries,
   );
   expect(taken).toBeGreaterThan(tries.numRuns / 20);
+  expect(whole).toBeGreaterThan(tries.numRuns / 100);
 });
 
 test('no statement runs without an intent that allows it, and every intent has one outcome, whatever is sent', () => {

@@ -84,8 +84,10 @@ export interface World {
   lateRecords: boolean;
   /** The server keeps answers back until it is told to send them, or has to. */
   buffers: boolean;
-  /** What may be taken as a run is. */
+  /** What may be taken as a run is, and its answers as one. */
   runs: boolean;
+  /** Answers come together as far as the next ReadyForQuery. */
+  wholes: boolean;
 }
 
 function environment(world: World, late: Set<string>): SessionEnvironment {
@@ -153,7 +155,7 @@ function viewOf(bytes: Bytes): Buffer {
 export class Conversation {
   readonly world: World = {
     ...{ policies: POLICIES, now: NOON, expired: false, lateAnalysis: false, lateRecords: false },
-    ...{ buffers: false, runs: true },
+    ...{ buffers: false, runs: true, wholes: false },
     catalogFailure: null,
   };
   readonly session: Session;
@@ -169,6 +171,8 @@ export class Conversation {
   readonly faults: string[] = [];
   ended: string | null = null;
   cancels = 0;
+  /** Answers that were dealt with as one. */
+  wholes = 0;
   readonly server: ModelServer;
   readonly #late = new Set<string>();
   readonly #client = reader('frontend', STATEMENT_BYTES);
@@ -291,9 +295,17 @@ export class Conversation {
 
   /** The gateway reads one of the server's messages; false: there is none. */
   answer(): boolean {
-    const bytes = this.#fromServer.shift();
-    if (bytes === undefined) return false;
+    if (this.world.wholes) while (this.serve());
+    const ready = this.world.wholes ? this.#fromServer.findIndex(([type]) => type === BACKEND.ReadyForQuery) : 0;
+    const parts = this.#fromServer.splice(0, Math.max(1, ready + 1));
+    if (parts.length === 0) return false;
+    const bytes = Buffer.concat(parts);
     this.#guard(() => {
+      const { runs, now } = this.world;
+      if (runs && this.#answers.atBoundary && this.session.serverWhole(bytes, now)) {
+        this.wholes += 1;
+        return;
+      }
       this.#answers.push(bytes);
       for (let step = this.#answers.next(); step !== null && this.ended === null; step = this.#answers.next()) {
         this.session.server(step, this.world.now);

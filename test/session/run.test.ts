@@ -17,9 +17,9 @@ const runOf = (statement: string) => Buffer.concat([bind(statement), describePor
 const ROWS = { statements: ['Select', 'Transaction', 'Session'], relations: ['public.*'] } as const;
 
 /** A session that has prepared `three`, which gives three rows, and others. */
-function begin(runs = true): Conversation {
+function begin(runs = true, wholes = false): Conversation {
   const talk = new Conversation();
-  talk.world.runs = runs;
+  Object.assign(talk.world, { runs, wholes });
   for (const [name, text] of Object.entries({
     three: 'SELECT n FROM public.three',
     set: 'SET search_path TO public',
@@ -37,9 +37,9 @@ function begin(runs = true): Conversation {
 }
 
 /** What a client and the log see of a conversation, where what may be taken as a run is, and where it is not. */
-function both(converse: (talk: Conversation) => void) {
+function both(converse: (talk: Conversation) => void, wholes = false) {
   return [true, false].map((runs) => {
-    const talk = begin(runs);
+    const talk = begin(runs, wholes);
     converse(talk);
     talk.session.close();
     const { got, records, faults, ended, cancels } = talk;
@@ -65,6 +65,45 @@ test('it goes to the server as one, under one intent, and its answers come as th
     { kind: 'outcome', status: 'Completed', rows: 3, tag: 'SELECT 3' },
   ]);
   expect(talk.session.idle).toBe(true);
+});
+
+describe('answers that come as one are dealt with as one', () => {
+  const query = (text: string) => frontend.encodeQuery(Buffer.from(text));
+  const limited = [policy('readers', [rule('work', ROWS)], { session: { rows: 5 } })];
+  test.each<[string, readonly Buffer[], number]>([
+    ['a run with rows', [runOf('three')], 1],
+    ['a run without', [runOf('begin'), runOf('commit')], 2],
+    ['a run that is not described', [Buffer.concat([bind('three'), execute, sync])], 1],
+    ['a Query with rows', [query('SELECT n FROM three')], 1],
+    ['a Query without', [query('BEGIN'), query('COMMIT')], 2],
+    ['but no error', [runOf('failing'), query('SELECT 1 / 0 FROM public.one')], 0],
+    ['no warning', [query('COMMIT')], 0],
+    ['no copy', [runOf('copy'), query('COPY public.one TO STDOUT')], 0],
+    ['no string of several', [query('SELECT n FROM three; SELECT n FROM three')], 0],
+    ['none that opens a cursor', [query('BEGIN'), query('DECLARE c CURSOR FOR SELECT n FROM public.one')], 1],
+    ['nothing empty', [query(''), parse('', 'SELECT n FROM three'), sync], 0],
+    ['nothing refused', [query('SELECT n FROM public.secret')], 0],
+  ])('%s', (_what, messages, wholes) => {
+    const talk = begin(true, true);
+    talk.send(...messages);
+    talk.settle();
+    expect(talk.wholes).toBe(wholes);
+    const converse = (each: Conversation) => {
+      each.send(...messages);
+      each.settle();
+    };
+    const [one, many] = both(converse, true);
+    expect(one).toEqual(many);
+  });
+
+  test('not where rows are counted', () => {
+    const talk = begin(true, true);
+    talk.world.policies = limited;
+    talk.send(runOf('three'), query('SELECT n FROM three'));
+    talk.settle();
+    expect(talk.wholes).toBe(0);
+    expect(talk.got.filter((line) => line === 'DataRow')).toHaveLength(6);
+  });
 });
 
 test('several in one piece, and behind each other before an answer, are runs, in a transaction as well', () => {
@@ -149,15 +188,19 @@ describe('what comes in the place of its answers is dealt with as without it', (
   const cases = Object.keys(between).flatMap((what) => statements.map((statement) => [what, statement] as const));
 
   test.each(cases)('%s, in a run of %s', (what, statement) => {
-    // After each of the answers that the run has.
-    for (let answers = 0; answers < 14; answers++) {
-      const [one, many] = both((talk) => {
-        talk.send(Buffer.concat([...statement.split(' '), 'three'].map(runOf)));
-        while (talk.serve());
-        for (let i = 0; i < answers; i++) talk.answer();
-        if (talk.ended === null) between[what]!(talk);
-        if (talk.ended === null) talk.settle();
-      });
+    // After each of the answers that the run has, and after all of them as one.
+    for (let i = 0; i < 28; i++) {
+      const answers = i >> 1;
+      const [one, many] = both(
+        (talk) => {
+          talk.send(Buffer.concat([...statement.split(' '), 'three'].map(runOf)));
+          while (talk.serve());
+          for (let n = 0; n < answers; n++) talk.answer();
+          if (talk.ended === null) between[what]!(talk);
+          if (talk.ended === null) talk.settle();
+        },
+        i % 2 === 1,
+      );
       expect(one, `after ${answers} answers`).toEqual(many);
     }
   });
