@@ -23,16 +23,9 @@ export class Outbox {
     // It would be read as a part of that message, and the end of that one as another.
     if (this.open && (whole || bytes.kind !== 'run')) throw new Error('something in the middle of a message');
     this.open = !whole && bytes.open;
-    if (whole) {
-      this.#collect();
-      this.#slices.push(bytes);
-    } else if (bytes.chunk === this.#chunk && bytes.start === this.#end) this.#end = bytes.end;
-    else {
-      this.#collect();
-      this.#chunk = bytes.chunk;
-      this.#start = bytes.start;
-      this.#end = bytes.end;
-    }
+    if (whole) this.#begin(bytes, 0, bytes.length);
+    else if (bytes.chunk === this.#chunk && bytes.start === this.#end) this.#end = bytes.end;
+    else this.#begin(bytes.chunk, bytes.start, bytes.end);
   }
 
   /** Writes what was collected. */
@@ -52,6 +45,13 @@ export class Outbox {
   #write(slice: Buffer): void {
     this.written += slice.length;
     this.#target.write(slice);
+  }
+
+  #begin(chunk: Buffer, start: number, end: number): void {
+    this.#collect();
+    this.#chunk = chunk;
+    this.#start = start;
+    this.#end = end;
   }
 
   #collect(): void {
