@@ -1,6 +1,7 @@
 import type { Policy, Rule } from '../config/document.ts';
 import type { Facts } from '../sql/facts.ts';
 import type { Deciding, Decision, EffectivePolicies, RowLimit, Shadow } from './decision.ts';
+import { nameOf } from './effective.ts';
 import { nearMiss } from './near-miss.ts';
 import { describeUnit, isFree, kinship, ruleMatches, type Unit, unitsOf } from './units.ts';
 import { inWindow } from './window.ts';
@@ -151,11 +152,6 @@ function permission(granting: readonly Policy[], unit: Unit): Permission | null 
     }
   }
   return by === null ? null : { by, maxRows: unbounded ? null : maxRows, alert };
-}
-
-/** `namespace/name`. */
-export function nameOf(policy: Policy): string {
-  return `${policy.namespace}/${policy.name}`;
 }
 
 /**

@@ -109,3 +109,8 @@ function strictest(enforced: readonly Policy[], granting: readonly Policy[]): Se
     settings: [...new Set(granting.flatMap(({ session }) => session.settings))],
   };
 }
+
+/** `namespace/name`. */
+export function nameOf(policy: Policy): string {
+  return `${policy.namespace}/${policy.name}`;
+}

@@ -1,6 +1,6 @@
 import type { IdentityLimits, Policy } from '../config/document.ts';
-import { nameOf } from './decide.ts';
 import type { Decision, EffectivePolicies } from './decision.ts';
+import { nameOf } from './effective.ts';
 import type { Exhausted } from './usage.ts';
 
 const WHAT: Readonly<Record<keyof IdentityLimits, string>> = {

@@ -1,7 +1,7 @@
 import type { Policy, RuleAction } from '../config/document.ts';
 import type { Facts } from '../sql/facts.ts';
-import { nameOf } from './decide.ts';
 import type { Deciding, EffectivePolicies } from './decision.ts';
+import { nameOf } from './effective.ts';
 import { describeUnit, ruleMatches, unitsOf } from './units.ts';
 
 /** A rule that matches something of a statement. */

@@ -222,7 +222,8 @@ export function onExecute(s: SessionState, step: Step): Need | null {
   return null;
 }
 
-function startEffects(s: SessionState, portal: Portal): Undo[] {
+/** Notes what a portal that begins to run does; returns how to undo it. */
+export function startEffects(s: SessionState, portal: Portal): Undo[] {
   const { raw, verdict, unread: why } = portal.statement;
   if (why !== null) noteUnread(s);
   if (raw === null || verdict?.noting === 'Nothing') return [];

@@ -1,11 +1,11 @@
 import { decodeCommandComplete } from '../wire/backend.ts';
+import { stands } from '../wire/cursor.ts';
 import { decodeBind } from '../wire/frontend.ts';
 import type { Step } from '../wire/reader.ts';
 import { BACKEND } from '../wire/types.ts';
-import { parametersOf } from './client-extended.ts';
+import { parametersOf, startEffects } from './client-extended.ts';
 import { recordIntent } from './client-simple.ts';
 import { isLimited } from './cut.ts';
-import { noteSettings } from './effects.ts';
 import { exhausted } from './judge.ts';
 import { doubtOf } from './named.ts';
 import { type Portal, type PreparedStatement, protocolName } from './names.ts';
@@ -28,18 +28,18 @@ const SYNC = [0x53, 0, 0, 0, 4];
 
 interface Shape {
   /** What stands behind the Bind. */
-  readonly behind: readonly number[];
+  readonly behind: Buffer;
   readonly parts: readonly ReplyKind[];
 }
 
 const SHAPES: readonly Shape[] = [
-  { behind: [...DESCRIBE, ...EXECUTE, ...SYNC], parts: ['Bind', 'DescribePortal', 'Execute', 'Sync'] },
-  { behind: [...EXECUTE, ...SYNC], parts: ['Bind', 'Execute', 'Sync'] },
+  { behind: Buffer.from([...DESCRIBE, ...EXECUTE, ...SYNC]), parts: ['Bind', 'DescribePortal', 'Execute', 'Sync'] },
+  { behind: Buffer.from([...EXECUTE, ...SYNC]), parts: ['Bind', 'Execute', 'Sync'] },
 ];
 
 /** Takes a Bind and what makes a run of it; gives how many bytes behind the Bind that was, 0: it is none, or no plain one. */
 export function startRun(s: SessionState, step: Step): number {
-  const shape = step.kind === 'message' ? SHAPES.find(({ behind }) => standsBehind(step, behind)) : undefined;
+  const shape = step.kind === 'message' ? SHAPES.find(({ behind }) => stands(behind, step.chunk, step.end)) : undefined;
   if (shape === undefined || !isCalm(s)) return 0;
   const message = decodeBind(step.chunk, step.bodyStart, step.end);
   const key = protocolName(message.statement);
@@ -47,17 +47,13 @@ export function startRun(s: SessionState, step: Step): number {
   if (message.portal !== '' || statement === undefined || s.names.isUncertain(s.names.statements, key)) return 0;
   const judged = plainVerdict(s, statement);
   if (judged === null) return 0;
-  if (statement.verdict!.noting === 'Transaction') noteSettings(s, statement.raw!, judged.facts);
   const running = recordIntent(s, 'Extended', statement.text, judged, parametersOf(statement, message));
   const portal: Portal = { statement, held: false, running, mark: s.replies.sent };
   const undo = [s.names.setPortal('', portal)];
+  // What the end of a transaction does to settings; there is nothing of it to undo.
+  startEffects(s, portal);
   s.forward(step.extended(shape.behind.length), runReply(shape.parts, undo, [running]));
   return shape.behind.length;
-}
-
-function standsBehind({ chunk, end }: Step, bytes: readonly number[]): boolean {
-  for (let i = 0; i < bytes.length; i++) if (chunk[end + i] !== bytes[i]) return false;
-  return true;
 }
 
 /**

@@ -31,11 +31,11 @@ export function answerWhole(s: SessionState, chunk: Buffer): boolean {
   return true;
 }
 
-/** One statement, of which nothing has been answered yet and nothing hangs on the single answers. */
+/** One statement that is not complete yet (rows may have passed), and nothing hangs on the single answers. */
 function isPlain({ kind, awaited, running, at, refusal, question, cut }: Reply): boolean {
   if (kind === 'Run') return awaited === 0;
   if (kind !== 'Query' || at > 0 || running.length !== 1) return false;
-  const [{ bound, undo }] = running as [Reply['running'][number]];
+  const { bound, undo } = running[0]!;
   return refusal === null && question === null && cut === null && bound === null && undo.length === 0;
 }
 

@@ -3,7 +3,7 @@
  * Views and refusals as in frontend.ts. Strings that people read are UTF-8; a body in another client encoding is only
  * ever relayed as it is, never re-encoded.
  */
-import { Cursor, readUint16, readValue } from './cursor.ts';
+import { Cursor, readUint16, readValue, stands } from './cursor.ts';
 import { BACKEND } from './types.ts';
 import { Writer } from './writer.ts';
 
@@ -101,12 +101,6 @@ export function decodeCommandComplete(body: Buffer, start = 0, end = body.length
   const message = { tag, rows: rowsOf(tag) };
   if (length < LONGEST_KEPT) TAGS[place] = { body: Buffer.from(body.subarray(start, end)), message };
   return message;
-}
-
-/** Whether so few bytes stand there: a loop is quicker than the call that it would take. */
-function stands(bytes: Buffer, where: Buffer, at: number): boolean {
-  for (let i = 0; i < bytes.length; i += 1) if (where[at + i] !== bytes[i]) return false;
-  return true;
 }
 
 function rowsOf(tag: string): number | null {
